@@ -1,0 +1,5 @@
+"""`python -m acsmpd` is the command `acsmpd`."""
+
+from acsmpd.cli import main
+
+main()

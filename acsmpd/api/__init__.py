@@ -1,0 +1,1 @@
+"""Incoming HTTP: rows become routes, requests become wishes in the store."""

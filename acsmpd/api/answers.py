@@ -1,0 +1,126 @@
+"""Envelopes, files and documents as HTTP answers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO
+
+import flask
+import msgspec
+from werkzeug.http import dump_options_header, parse_range_header
+from werkzeug.wsgi import wrap_file
+
+from acsmpd import faults
+from acsmpd.api.call import DocumentReply, FileReply
+from acsmpd.api.platform import Platform
+from acsmpd.spec.operation import Face, Operation
+
+JSON = "application/json; charset=utf-8"
+ALWAYS_SHOWN = (401, 413)
+"""Statuses that stay on /CAD and /CAP even where business faults are HTTP 200."""
+
+
+def success(row: Operation, data: Any, request_id: str) -> flask.Response:
+    """Code 0 with Data if there is one; a file or a document as it is."""
+    if isinstance(data, FileReply):
+        return send_file(data)
+    if isinstance(data, DocumentReply):
+        return flask.Response(data.body, data.status, content_type=JSON)
+    envelope: dict[str, Any] = {"Code": _code(row, 0), "Message": "success"}
+    if data is not None:
+        envelope["Data"] = data
+    envelope[row.request_id_key] = request_id
+    return flask.Response(msgspec.json.encode(envelope), 200, content_type=JSON)
+
+
+def failure(platform: Platform, row: Operation, fault: faults.Fault, request_id: str) -> flask.Response:
+    """The fault's Code and words. Its HTTP status, unless the face or a setting says always 200."""
+    envelope = {
+        "Code": _code(row, fault.code),
+        "Message": fault.message[:1024],
+        row.request_id_key: request_id,
+    }
+    response = flask.Response(
+        msgspec.json.encode(envelope), _status(platform, row, fault.status), content_type=JSON
+    )
+    if fault.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(fault.retry_after_seconds)
+    if fault.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="acsmpd"'
+    return response
+
+
+def _status(platform: Platform, row: Operation, status: int) -> int:
+    if row.face in (Face.CAD, Face.CAP) and platform.settings.facade.always_200:
+        return status if status in ALWAYS_SHOWN or status >= 500 else 200
+    return 200 if platform.settings.api.always_200 else status
+
+
+def _code(row: Operation, code: int) -> int | str:
+    return str(code) if row.code_as_string else code
+
+
+class _Watched:
+    """A file that says when it was read to the end: the whole of it has left for the socket."""
+
+    def __init__(self, file: BinaryIO, end: int, reply: FileReply) -> None:
+        self._file, self._end, self._reply = file, end, reply
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def close(self) -> None:
+        done = not self._file.closed and self._file.tell() >= self._end
+        self._file.close()
+        if done and self._reply.finished is not None:
+            self._reply.finished()
+
+
+def send_file(reply: FileReply) -> flask.Response:
+    """A file through `wsgi.file_wrapper`, with one Range; never held in a thread while a slow client reads."""
+    try:
+        file = reply.path.open("rb")
+    except OSError as error:
+        raise faults.NotFound(f"the file is not there any more: {error.strerror}") from error
+    size = os.fstat(file.fileno()).st_size
+    modified = int(os.fstat(file.fileno()).st_mtime)
+    etag = f'"{size:x}-{modified:x}"'
+    first, last, status = _range(size, etag)
+    file.seek(first)
+    headers = {
+        "Content-Length": str(last - first),
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "X-Content-Type-Options": "nosniff",
+    }
+    if status == 206:
+        headers["Content-Range"] = f"bytes {first}-{last - 1}/{size}"
+    if reply.download_name:
+        headers["Content-Disposition"] = dump_options_header("attachment", {"filename": reply.download_name})
+    body: Any = file
+    if last == size:
+        body = wrap_file(flask.request.environ, _Watched(file, size, reply))  # type: ignore[arg-type]
+    else:
+        body = wrap_file(flask.request.environ, _Slice(file, last))  # type: ignore[arg-type]
+    return flask.Response(body, status, headers, content_type=reply.content_type, direct_passthrough=True)
+
+
+class _Slice:
+    """A file that ends before its end."""
+
+    def __init__(self, file: BinaryIO, last: int) -> None:
+        self._file, self._last = file, last
+        self.close = file.close
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._last - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+
+def _range(size: int, etag: str) -> tuple[int, int, int]:
+    """first, last + 1 and status of the answer; a Range that does not fit is ignored, as HTTP allows."""
+    request = flask.request
+    asked = parse_range_header(request.headers.get("Range"))
+    condition = request.headers.get("If-Range")
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or (condition and condition != etag):
+        return 0, size, 200
+    found = asked.range_for_length(size)
+    return (found[0], found[1], 206) if found else (0, size, 200)

@@ -1,0 +1,218 @@
+"""From rows to routes: size and content type, access, path and body, handler, envelope, one audit row.
+
+The only place where a fault becomes an answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, get_args, get_origin
+
+import flask
+import msgspec
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter, Map, Rule
+
+from acsmpd import faults
+from acsmpd.api import access, answers, handlers, registry
+from acsmpd.api.audit import Audit
+from acsmpd.api.call import Call, Caller, Reply
+from acsmpd.api.guard import request_id as request_id_of
+from acsmpd.api.platform import Platform
+from acsmpd.api.waiting import wait_until_settled
+from acsmpd.spec.message import Message
+from acsmpd.spec.operation import Operation
+from acsmpd.spec.reading import read_scalar, read_strict
+from acsmpd.spec.tables import OPERATIONS
+
+log = logging.getLogger(__name__)
+
+STREAMED = frozenset({"acsmp.import_algo_file_package", "acsmp.receive_result"})
+"""Rows whose handlers read the body themselves."""
+
+
+class Segment(BaseConverter):
+    """One path segment; no slash, and no colon, which would swallow the verbs of Part 4."""
+
+    regex = "[^/:]+"
+
+
+class Number(BaseConverter):
+    regex = "[0-9]{1,19}"
+
+
+class Wide(BaseConverter):
+    """A capability code may hold anything but a slash."""
+
+    regex = "[^/]+"
+
+
+def make_app(platform: Platform, audit: Audit) -> flask.Flask:
+    """The WSGI application: one rule per method + URI of the table."""
+    registry.check_complete(handlers.MODULES)
+    app = flask.Flask("acsmpd", static_folder=None)
+    app.url_map = Map(converters={"segment": Segment, "number": Number, "wide": Wide}, strict_slashes=True)
+    app.url_map.merge_slashes = False
+    for (method, uri), rows in _by_route().items():
+        endpoint = f"{method} {uri}"
+        rule = Rule(uri, methods=[method], endpoint=endpoint)
+        rule.provide_automatic_options = False  # type: ignore[attr-defined]
+        app.url_map.add(rule)
+        app.view_functions[endpoint] = _view(platform, audit, rows)
+    app.register_error_handler(HTTPException, lambda error: _no_route(platform, error))
+    return app
+
+
+def _by_route() -> dict[tuple[str, str], list[Operation]]:
+    routes: dict[tuple[str, str], list[Operation]] = {}
+    for row in OPERATIONS:
+        if not row.served:
+            continue
+        for method, uri in ((row.method, row.uri), *row.aliases):
+            routes.setdefault((method, _rule(row, uri)), []).append(row)
+    return routes
+
+
+def _rule(row: Operation, uri: str) -> str:
+    """`/ACSMP/Tasks/<ID>` with the converter its scalar needs."""
+
+    def place(found: re.Match[str]) -> str:
+        kind = row.path.get(found[1])
+        base = get_args(kind)[0] if get_origin(kind) is not None else kind
+        wide = row.id in ("acsmp.get_algo_def", "acsmp.get_auth_quota", "acsmp.get_license_quota")
+        return f"<{'number' if base is int else 'wide' if wide else 'segment'}:{found[1]}>"
+
+    return re.sub(r"<(\w+)>", place, uri)
+
+
+View = Callable[..., flask.Response]
+
+
+def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
+    def view(**path: str) -> flask.Response:
+        request = flask.request
+        request_id = request_id_of(request.headers)
+        address = request.remote_addr or ""
+        row, caller, reply = rows[0], Caller("nobody", "", address), Reply()
+        try:
+            now = platform.clock.now()
+            _check_loop(platform, request.headers.get("Via", ""))
+            shown = access.identify(
+                request.headers, address, platform.credentials, platform.unknown_tokens, now
+            )
+            caller = shown or caller
+            row, raw = _choose(rows, request)
+            caller = access.allow(row.access, shown, address)
+            if row.planned:
+                raise faults.Planned(f"{row.method} {row.uri} is planned and not served yet")
+            call = Call(
+                operation=row, message=_message(row, raw, request), path=_path(row, path),
+                query=request.args.to_dict(), caller=caller, now=now, request_id=request_id,
+                headers=request.headers, stream=request.stream if row.id in STREAMED else None,  # type: ignore[arg-type]
+                content_type=request.content_type or "", content_length=request.content_length,
+            )  # fmt: skip
+            reply = _reply(registry.HANDLERS[row.id](platform, call))
+            if row.wait and reply.settled is not None:
+                wait_until_settled(platform, request.args.get("Wait", ""), reply.settled)
+            response = answers.success(row, reply.data, request_id)
+            code = 0
+        except faults.Fault as fault:
+            response, code = answers.failure(platform, row, fault, request_id), fault.code
+        except Exception:
+            log.exception("cannot answer %s %s", request.method, row.uri, extra={"request_id": request_id})
+            unforeseen = faults.Internal(
+                "something unforeseen went wrong; the log has it under this RequestID"
+            )
+            response, code = answers.failure(platform, row, unforeseen, request_id), unforeseen.code
+        audit.note(row, caller, reply.object or _object(path), code, request_id)
+        return response
+
+    return view
+
+
+def _reply(answer: Any) -> Reply:
+    return answer if isinstance(answer, Reply) else Reply(answer)
+
+
+def _object(path: Mapping[str, str]) -> str:
+    return "/".join(value for name, value in path.items() if name != "Signature")[:256]
+
+
+def _check_loop(platform: Platform, via_header: str) -> None:
+    """A request that has passed us already, or more than 8 hops, goes round in a ring (conventions section 12)."""
+    via = [part.split()[-1] for part in via_header.split(",") if part.strip()]
+    if platform.settings.site_code in via:
+        raise faults.FederationLoop(f"this request has already passed {platform.settings.site_code}")
+    if len(via) > 8:
+        raise faults.FederationLoop(f"this request has passed {len(via)} platforms; at most 8 are taken")
+
+
+def _choose(rows: list[Operation], request: flask.Request) -> tuple[Operation, bytes]:
+    """The row of a shared method + URI, by content type or by a member of the body; and the body."""
+    raw = b"" if rows[0].id in STREAMED else _body(rows[0], request)
+    if len(rows) == 1:
+        return rows[0], raw
+    media = (request.mimetype or "").casefold()
+    for row in rows:
+        if row.when_content_type is not None and (row.when_content_type == media):
+            return row, raw
+    for row in rows:
+        if row.when_body_has is not None:
+            name, present = row.when_body_has
+            if _has_member(raw, name) is present:
+                return row, raw
+    return next((row for row in rows if row.when_content_type == "application/json"), rows[-1]), raw
+
+
+def _has_member(raw: bytes, name: str) -> bool:
+    try:
+        body = msgspec.json.decode(raw) if raw.strip() else {}
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise faults.MalformedJson(f"the body is not JSON: {error}") from error
+    return isinstance(body, dict) and name in body
+
+
+def _body(row: Operation, request: flask.Request) -> bytes:
+    length = request.content_length
+    if length is not None and length > row.body_cap:
+        raise faults.TooLarge(f"the body has {length} bytes; this row takes at most {row.body_cap}")
+    raw = request.stream.read(row.body_cap + 1)
+    if len(raw) > row.body_cap:
+        raise faults.TooLarge(f"the body has more than the {row.body_cap} bytes this row takes")
+    media = (request.mimetype or "").casefold()
+    known = not media or "json" in media or media in ("text/plain", "multipart/form-data")
+    if raw and row.request is not None and not known:
+        raise faults.UnsupportedMedia(f"the body is {media[:80]}; this row takes application/json")
+    return raw
+
+
+def _message(row: Operation, raw: bytes, request: flask.Request) -> Message | None:
+    if row.request is None or row.id in STREAMED:
+        return None
+    if (request.mimetype or "").casefold() == "multipart/form-data":
+        raise faults.UnsupportedMedia("the body is multipart/form-data; this row takes application/json")
+    message: Message = read_strict(row.request, raw)[0]
+    return message
+
+
+def _path(row: Operation, path: Mapping[str, str]) -> dict[str, Any]:
+    return {name: read_scalar(row.path[name], text, name) for name, text in path.items()}
+
+
+def _no_route(platform: Platform, error: HTTPException) -> flask.Response:
+    """An address or method the table does not have."""
+    request = flask.request
+    fault: faults.Fault
+    if error.code == 405:
+        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
+        fault = faults.MethodNotAllowed(
+            f"{request.method} is not served on {request.path[:200]}; allowed: {allowed}"
+        )
+    elif error.code == 404 or (error.code is not None and 300 <= error.code < 400):
+        fault = faults.NotFound(f"nothing is served at {request.path[:200]}")
+    else:
+        fault = faults.MalformedJson(f"the request cannot be read: {error.name}")
+    row = OPERATIONS[0]
+    return answers.failure(platform, row, fault, request_id_of(request.headers))

@@ -1,0 +1,77 @@
+"""One incoming request as a handler sees it, and what a handler may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from acsmpd.clock import Moment
+from acsmpd.spec.operation import Operation
+from acsmpd.store.database import Tx
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is asking. kind: nobody | computility | person | key | upstream."""
+
+    kind: str
+    name: str
+    address: str
+    rights: frozenset[str] = frozenset()
+    organisation: str = ""
+    must_change: bool = False
+    token_hash: str = ""
+
+    @property
+    def shown(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that passed size, access and schema: `message` is of the operation's request type."""
+
+    operation: Operation
+    message: Any
+    path: Mapping[str, Any]
+    query: Mapping[str, str]
+    caller: Caller
+    now: Moment
+    request_id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stream: BinaryIO | None = None  # the body, unread, of rows that stream
+    content_type: str = ""
+    content_length: int | None = None
+
+    def flag(self, name: str) -> bool:
+        """A query parameter such as ?Force=true."""
+        return self.query.get(name, "").casefold() in ("true", "1", "yes")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with more than Data: `settled` tells when a ?Wait may end; `object` is for the audit."""
+
+    data: Any = None
+    settled: Callable[[Tx], bool] | None = None
+    object: str = ""
+
+
+@dataclass(frozen=True)
+class FileReply:
+    """An answer that is a file. `sent` is called with the bytes that left when it was read to its end."""
+
+    path: Path
+    content_type: str
+    download_name: str = ""
+    finished: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class DocumentReply:
+    """An answer that is a JSON document of its own, outside the envelope."""
+
+    body: bytes
+    status: int = 200

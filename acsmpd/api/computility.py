@@ -1,0 +1,206 @@
+"""Tables 43-44: resources of computilities; and the extension Computility/<Code>: an operator's record of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from acsmpd import faults
+from acsmpd.api.call import Call, Reply
+from acsmpd.api.paging import echoed, page_of
+from acsmpd.api.platform import Platform
+from acsmpd.api.registration import FAMILIES
+from acsmpd.api.registry import handles
+from acsmpd.model import Family
+from acsmpd.spec import times
+from acsmpd.spec.messages.computility import (
+    ComputilityInfo,
+    ComputilityListRequest,
+    ComputilityPageResponse,
+)
+from acsmpd.spec.messages.extensions import Claim as ClaimItem
+from acsmpd.spec.messages.extensions import Computility as Record
+from acsmpd.spec.messages.monitoring import DeviceInfo
+from acsmpd.spec.reading import read_form, read_tolerant
+from acsmpd.store import alarms, devices
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.tables import Claim, Computility
+
+ORDERS = {
+    "ComputilityCode": Computility.code, "Type": Computility.type, "Name": Computility.name,
+    "State": Computility.state, "CreatedDate": Computility.created_ms,
+}  # fmt: skip
+
+
+@handles("acsmp.search_computility")
+def search(platform: Platform, call: Call) -> ComputilityPageResponse:
+    return _page(platform, call.message)
+
+
+@handles("acsmp.get_computility")
+def search_by_query(platform: Platform, call: Call) -> ComputilityPageResponse:
+    """Table 43: the same answer, filters as query parameters."""
+    names = ("ComputilityCode", "Type", "PageNumber", "PageSize")
+    asked, _ignored = read_form(
+        ComputilityListRequest, {name: call.query[name] for name in names if call.query.get(name)}
+    )
+    return _page(platform, asked)
+
+
+def _page(platform: Platform, asked: ComputilityListRequest) -> ComputilityPageResponse:
+    page = page_of(asked)
+    conditions: list[Any] = [Computility.approved == True]
+    if asked.computility_code:
+        conditions.append(Computility.code == asked.computility_code)
+    if asked.type:
+        conditions.append(Computility.type == asked.type)
+    with platform.store.read() as tx:
+        query = Computility.select().where(*conditions)
+        rows, total = rows_of(tx, query, page, ORDERS, Computility.code)
+    block = echoed(page)
+    return ComputilityPageResponse(
+        page_content=[_info(platform, row) for row in rows],
+        page_reqest=block,
+        page_request=block,
+        total=total,
+        total_pages=-(-total // page.size),
+    )
+
+
+def _info(platform: Platform, row: dict[str, Any]) -> ComputilityInfo:
+    online = row["state"] == "online"
+    infos = [device_info(one, row["code"], online=online) for one in row["info"] or []]
+    return ComputilityInfo(
+        computility_code=row["code"],
+        device_infos=infos,
+        type=row["type"] or None,
+        name=row["name"] or None,
+        state=row["state"],
+        state_since=times.written(row["state_since_ms"], platform.zone),
+        reason=row["state_reason"] or None,
+    )
+
+
+def device_info(raw: dict[str, Any], code: str, *, online: bool) -> DeviceInfo:
+    """What was last seen of a device, as table A.2 wants it; IsOnline is what we judge now."""
+    seen = msgspec.to_builtins(read_tolerant(DeviceInfo, raw))
+    defaults = {
+        "DeviceID": code, "Cpu": 0, "CpuType": "", "CpuUtilization": 0.0, "Memory": 0, "MemoryUsed": 0.0,
+        "Disk": 0, "DiskUsed": 0.0,
+    }  # fmt: skip
+    known = {name: value for name, value in seen.items() if value is not None}
+    return msgspec.convert({**defaults, **known, "IsOnline": online}, DeviceInfo, strict=False)
+
+
+# --- extension: the record of one ----------------------------------------------------------------------
+
+
+@handles("acsmp.show_computility")
+def show(platform: Platform, call: Call) -> Record:
+    with platform.store.read() as tx:
+        return _record(platform, tx, call.path["Code"])
+
+
+def _record(platform: Platform, tx: Tx, code: str) -> Record:
+    row, claims = devices.get(tx, code), devices.claims(tx, code)
+    if row is None and not claims:
+        raise faults.NotFound(f"no computility {code}")
+    record: dict[str, Any] = {"ComputilityCode": code, "Approved": False}
+    if row is not None:
+        record |= _shown(platform, row)
+    record["Claims"] = [msgspec.to_builtins(_claim_item(platform, claim)) for claim in claims] or None
+    return msgspec.convert({name: value for name, value in record.items() if value is not None}, Record)
+
+
+def _shown(platform: Platform, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": row["type"], "IP": row["ip"] or None, "Port": row["port"] or None, "Name": row["name"] or None,
+        "Organisation": row["organisation"] or None, "Network": row["network"] or None,
+        "Location": row["location"], "Tags": row["tags"], "Family": row["family"], "Scheme": row["scheme"],
+        "Prefix": row["prefix"] or None, "Pin": row["pin"], "Capabilities": row["capabilities"],
+        "StreamLimit": row["stream_limit"], "Maintenance": row["maintenance"], "Approved": row["approved"],
+        "Enabled": row["enabled"], "SupportAlgoService": row["support_services"], "State": row["state"],
+        "StateSince": times.written(row["state_since_ms"], platform.zone), "Reason": row["state_reason"] or None,
+        "LastHeard": times.written(row["heard_ms"], platform.zone),
+        "Info": msgspec.to_builtins(_info(platform, row)) if row["info"] else None,
+    }  # fmt: skip
+
+
+def _claim_item(platform: Platform, claim: dict[str, Any]) -> ClaimItem:
+    return ClaimItem(
+        username=claim["username"],
+        address=claim["address"],
+        type=claim["type"],
+        ip=claim["ip"],
+        port=claim["port"],
+        first_seen=times.written(claim["created_ms"], platform.zone) or "",
+        last_seen=times.written(claim["seen_ms"], platform.zone) or "",
+    )
+
+
+@handles("acsmp.update_computility")
+def update(platform: Platform, call: Call) -> Reply:
+    code, asked, now = call.path["Code"], call.message, call.now.wall_ms
+    with platform.store.write() as tx:
+        row = devices.get(tx, code)
+        if asked.approved and (row is None or not row["approved"]):
+            _approve(platform, tx, code, asked, now)
+            row = devices.get(tx, code)
+        if row is None:
+            raise faults.NotFound(f"no computility {code}")
+        values = _changes(asked, row)
+        if values:
+            devices.change(tx, code, **values)
+        if asked.approved is False or asked.enabled is False:
+            devices.revoke_tokens(tx, code)
+            devices.change(tx, code, registered=False)
+        record = _record(platform, tx, code)
+    if asked.approved is False or asked.enabled is False:
+        platform.credentials.close(name=code, kind="computility")
+        platform.presence.forget(code)
+    platform.poke(code)
+    return Reply(record, object=code)
+
+
+def _approve(platform: Platform, tx: Tx, code: str, asked: Any, now_ms: int) -> None:
+    """Bind code, user, password and address of one claim, as shown; the device registers again by itself."""
+    claims = [
+        claim
+        for claim in devices.claims(tx, code)
+        if asked.username in (None, claim["username"]) and asked.address in (None, claim["address"])
+    ]
+    if not claims:
+        raise faults.NotFound(f"no pending registration of computility {code} fits; nothing to approve")
+    if len(claims) > 1:
+        named = ", ".join(f"{claim['username']}@{claim['address']}" for claim in claims)
+        raise faults.Conflict(f"several claim {code}: {named}; name one by Username and Address")
+    claim = claims[0]
+    family = FAMILIES.get(claim["type"], Family.NONE)
+    devices.put(
+        tx, code, now_ms, type=claim["type"], family=family.value, ip=claim["ip"], port=claim["port"],
+        username=claim["username"], password_sealed=claim["password_sealed"], approved=True, enabled=True,
+        registered_from=claim["address"], state="offline", state_since_ms=now_ms,
+        state_reason="approved; it has not registered since",
+        support_services=claim["support_services"] and family is not Family.DIRECT,
+        prefix=platform.settings.facade.edge_prefix if family is Family.EDGE else "",
+    )  # fmt: skip
+    devices.drop_claims(tx, Claim.code == code)
+    alarms.end_alarm(tx, "enrolment", code, now_ms)
+
+
+def _changes(asked: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Columns to change; absent members stay as they are."""
+    if row["family"] == Family.LOCAL.value and (asked.family or asked.scheme or asked.prefix or asked.pin):
+        raise faults.InvalidField("$.Family: this box's own compute is not reached over the network")
+    plain = (
+        "name", "organisation", "network", "tags", "family", "scheme", "prefix", "pin", "capabilities",
+        "stream_limit", "maintenance", "approved", "enabled",
+    )  # fmt: skip
+    values = {name: getattr(asked, name) for name in plain if getattr(asked, name) is not None}
+    if asked.location is not None:
+        values["location"] = msgspec.to_builtins(asked.location)
+    if values.get("approved") and row["approved"]:
+        del values["approved"]
+    return values

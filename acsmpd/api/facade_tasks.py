@@ -1,0 +1,218 @@
+"""Tables 9-15 of Part 4, served: tasks a platform above runs on this box are instances of the same engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from acsmpd import faults
+from acsmpd.api import facade_scope as scope
+from acsmpd.api import instances
+from acsmpd.api.call import Call, Reply
+from acsmpd.api.facade_choice import choose
+from acsmpd.api.paging import page_of
+from acsmpd.api.platform import Platform
+from acsmpd.api.registry import handles
+from acsmpd.spec.messages.cad import AlgoTaskSearchPage
+from acsmpd.spec.messages.instances import AlgoTaskInfo, AlgoTaskInfoResult
+from acsmpd.spec.reading import check_task_info
+from acsmpd.store import plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.tables import Instance, InstanceEvent, Task
+
+# --- tables 9 and 10 ------------------------------------------------------------------------------------------
+
+
+@handles("cad.create_algo_task")
+def create(platform: Platform, call: Call) -> Reply:
+    """A repeat with the same TaskInfo.ID answers the task that is there, so that nobody doubles work."""
+    asked, origin, now = call.message, scope.origin_of(call.caller), call.now.wall_ms
+    on = asked.create_and_start_task is not False
+    check_task_info(asked.task_info, "$.TaskInfo")
+    with platform.store.write() as tx:
+        instance_id = _created_before(tx, origin, asked.task_info)
+        if not instance_id:
+            choice = choose(platform, tx, origin, asked.task_info, _named_service(asked), now, start=on)
+            instance_id = instances.add(
+                platform, tx, _pinned(asked.task_info, choice.service_id), path="$.TaskInfo", plan_id=None,
+                kind=choice.kind, restart=asked.restart_policy, on=on, now_ms=now, origin=origin,
+                caller_id=_id_text(asked.task_info), default_device=platform.local_code,
+            )  # fmt: skip
+            plans.change_instance(tx, instance_id, started_at_once=on)
+        answer = _result(tx, instances.instance_of(tx, instance_id))
+    platform.wake()
+    return Reply(answer, object=instance_id)
+
+
+def _named_service(asked: Any) -> str:
+    return asked.algo_service_id or asked.task_info.algo_service_id or ""
+
+
+def _id_text(info: AlgoTaskInfo) -> str:
+    return "" if info.id is None else str(info.id)
+
+
+def _created_before(tx: Tx, origin: str, info: AlgoTaskInfo) -> str:
+    given = _id_text(info)
+    if not given:
+        return ""
+    same = Instance.select(Instance.id).where(
+        Instance.origin == origin,
+        Instance.caller_id == given,
+        Instance.deleted == False,
+    )
+    row = tx.row(same)
+    return str(row["id"]) if row else ""
+
+
+def _pinned(info: AlgoTaskInfo, service_id: str) -> AlgoTaskInfo:
+    """The task bound to this box and to the caller's own service, whatever else it names."""
+    return replace(info, algo_service_id=service_id, computility_code=None, restart_policy=None)
+
+
+@handles("cad.update_algo_task")
+def update(platform: Platform, call: Call) -> Reply:
+    """A full replacement. The path names the task; without Labels and service it stays where it is."""
+    asked, origin, now = call.message, scope.origin_of(call.caller), call.now.wall_ms
+    info = asked.task_info
+    check_task_info(info, "$.TaskInfo")
+    with platform.store.write() as tx:
+        row = _own_task(platform, tx, call)
+        if info.id is not None and str(info.id) not in (row["id"], row["caller_id"]):
+            raise faults.InvalidField(f"$.TaskInfo.ID: {info.id} is not the task of the path, {row['id']}")
+        if row["restart_policy"] == "NEVER" and row["on"] and row["status"] != "FINISHED":
+            raise faults.Conflict(f"cannot change task {row['id']}: it is a NEVER task; pause it first")
+        named = _named_service(asked)
+        if not info.labels and not named:
+            info, named = _as_before(row, info)
+        choice = choose(platform, tx, origin, info, named, now, start=row["on"])
+        pinned = replace(_pinned(info, choice.service_id), restart_policy=asked.restart_policy)
+        instances.change_info(tx, row, pinned, now, whole=True)
+        plans.change_instance(tx, row["id"], type=choice.kind)
+        answer = _result(tx, instances.instance_of(tx, row["id"]))
+    platform.wake()
+    return Reply(answer, object=row["id"])
+
+
+def _as_before(row: dict[str, Any], info: AlgoTaskInfo) -> tuple[AlgoTaskInfo, str]:
+    """A replacement that names neither Labels nor service keeps those the task has: (info, service)."""
+    labels = row["info"].get("Labels")
+    return replace(info, labels=labels), "" if labels else row["service_id"]
+
+
+# --- tables 11-13 ------------------------------------------------------------------------------------------------
+
+
+@handles("cad.delete_algo_task")
+def delete(platform: Platform, call: Call) -> Reply:
+    with platform.store.write() as tx:
+        row = _own_task(platform, tx, call)
+        plans.change_instance(tx, row["id"], deleted=True, on=False, changed_ms=call.now.wall_ms)
+    platform.wake()
+    return Reply(object=row["id"])
+
+
+@handles("cad.resume_algo_task")
+def resume(platform: Platform, call: Call) -> Reply:
+    """Running: no effect. Finished or failed: afresh. A service that was unloaded meanwhile is started."""
+    now = call.now.wall_ms
+    with platform.store.write() as tx:
+        row = _own_task(platform, tx, call)
+        if not row["on"]:
+            _choose_again(platform, tx, row, now)
+        instances.switch(tx, [Instance.id == row["id"]], on=True, now_ms=now)
+        if row["status"] in ("PAUSED", "FINISHED", "ERROR"):
+            plans.change_instance(tx, row["id"], status="PENDING")
+    platform.wake()
+    return Reply(object=row["id"])
+
+
+def _choose_again(platform: Platform, tx: Tx, row: dict[str, Any], now_ms: int) -> None:
+    info = instances.info_of(row)
+    named = "" if (info.labels or {}).get("AlgoCaBinName") else row["service_id"]
+    choice = choose(platform, tx, row["origin"], info, named, now_ms, start=True)
+    if choice.service_id != row["service_id"]:
+        instances.change_info(tx, row, _pinned(info, choice.service_id), now_ms)
+        plans.change_instance(tx, row["id"], type=choice.kind)
+
+
+@handles("cad.pause_algo_task")
+def pause(platform: Platform, call: Call) -> Reply:
+    with platform.store.write() as tx:
+        row = _own_task(platform, tx, call)
+        instances.switch(tx, [Instance.id == row["id"]], on=False, now_ms=call.now.wall_ms)
+    platform.wake()
+    return Reply(object=row["id"])
+
+
+def _own_task(platform: Platform, tx: Tx, call: Call) -> dict[str, Any]:
+    """A task the caller may change. NotFound for those of others, NotAllowed for one it only sees."""
+    row = _task_in_sight(platform, tx, call)
+    if row["origin"] != scope.origin_of(call.caller):
+        raise faults.NotAllowed(f"task {row['id']} belongs to this site and is read-only here")
+    return row
+
+
+def _task_in_sight(platform: Platform, tx: Tx, call: Call) -> dict[str, Any]:
+    wanted = call.path["ID"]
+    row = tx.row(
+        Instance.select().where(Instance.id == wanted, *_in_sight(platform, scope.origin_of(call.caller)))
+    )
+    if row is None:
+        raise faults.NotFound(f"no task {wanted}")
+    return row
+
+
+def _in_sight(platform: Platform, origin: str) -> list[Any]:
+    """What the caller may see: its own; by facade.show_local all that runs on this box."""
+    mine: Any = Instance.origin == origin
+    if platform.settings.facade.show_local:
+        here = Task.select(Task.instance_id).where(Task.device == platform.local_code, Task.wanted != "gone")
+        mine = mine | (Instance.device == platform.local_code) | Instance.id.in_(here)
+    return [Instance.deleted == False, mine]
+
+
+# --- tables 14 and 15 ------------------------------------------------------------------------------------------------
+
+
+@handles("cad.search_algo_tasks")
+def search(platform: Platform, call: Call) -> AlgoTaskSearchPage:
+    """Whole records, in the object form of the example (X-LISTSHAPE)."""
+    asked, page = call.message, page_of(call.message)
+    conditions = _in_sight(platform, scope.origin_of(call.caller))
+    if asked.event_id:
+        named = InstanceEvent.select(InstanceEvent.instance_id).where(
+            InstanceEvent.event_id == asked.event_id
+        )
+        conditions.append(Instance.id.in_(named))
+    if asked.restart_policy:
+        conditions.append(Instance.restart_policy == asked.restart_policy)
+    if asked.create_and_start_task is not None:
+        conditions.append(Instance.started_at_once == asked.create_and_start_task)
+    if asked.status:
+        conditions.append(Instance.status == asked.status)
+    with platform.store.read() as tx:
+        rows, total = rows_of(tx, Instance.select().where(*conditions), page, {}, Instance.number)
+        records = [_result(tx, row) for row in rows]
+    return AlgoTaskSearchPage(page_number=page.number, page_size=page.size, total_size=total, records=records)
+
+
+@handles("cad.get_algo_task")
+def get(platform: Platform, call: Call) -> AlgoTaskInfoResult:
+    with platform.store.read() as tx:
+        return _result(tx, _task_in_sight(platform, tx, call))
+
+
+def _result(tx: Tx, row: dict[str, Any]) -> AlgoTaskInfoResult:
+    """Table D.4: the task as it was given, with our ID; the service once it has a place."""
+    place = plans.place_of(tx, row["id"])
+    load = services.load(tx, place["load_id"]) if place and place["load_id"] else None
+    return AlgoTaskInfoResult(
+        task_info=replace(instances.info_of(row), reason=row["reason"] or None),
+        algo_service_id=load.service_id if load else None,
+        status=row["status"],
+        restart_policy=row["restart_policy"],
+        create_and_start_task=row["started_at_once"],
+    )

@@ -1,0 +1,47 @@
+"""Filters that several searches share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import fn
+
+from acsmpd.api.platform import Platform
+from acsmpd.spec import times
+from acsmpd.store.tables import Capability, Instance, InstanceEvent
+
+
+def created_between(platform: Platform, asked: Any, column: Any) -> list[Any]:
+    """The CreateTimeFrom / CreateTimeTo filters, both ends inclusive; a whole second belongs to the end."""
+    conditions = []
+    first = times.read(asked.create_time_from, platform.zone, "$.CreateTimeFrom")
+    last = times.read(asked.create_time_to, platform.zone, "$.CreateTimeTo")
+    if first is not None:
+        conditions.append(column >= first)
+    if last is not None:
+        conditions.append(column <= (last if "." in asked.create_time_to else last + 999))
+    return conditions
+
+
+def instance_filters(asked: Any) -> list[Any]:
+    """The filters plans and instances share: capability codes, capability name, devices."""
+    conditions: list[Any] = []
+    if asked.device_ids is not None:
+        conditions.append(Instance.stream_device_id.in_(asked.device_ids))
+    if asked.algo_def_codes is not None:
+        conditions.append(_with_capability(Capability.code.in_(asked.algo_def_codes)))
+    if asked.algo_def_name:
+        conditions.append(_with_capability(Capability.name.contains(asked.algo_def_name)))
+    return conditions
+
+
+def _with_capability(condition: Any) -> Any:
+    """Instances that run on such a capability, or, before they have a place, ask for an event it serves."""
+    codes = Capability.select(Capability.code).where(condition)
+    serving = (
+        InstanceEvent.select(InstanceEvent.instance_id)
+        .join(Capability, on=(fn.INSTR(Capability.event_ids, fn.PRINTF('"%s"', InstanceEvent.event_id)) > 0))
+        .where(InstanceEvent.capability == "", condition)
+    )
+    placed = InstanceEvent.select(InstanceEvent.instance_id).where(InstanceEvent.capability.in_(codes))
+    return Instance.id.in_(placed) | Instance.id.in_(serving)

@@ -1,0 +1,19 @@
+"""Every module of handlers; importing them declares which function handles which row."""
+
+from acsmpd.api import (
+    computility,
+    facade,
+    instances,
+    links,
+    packages,
+    people,
+    plans,
+    registration,
+    results,
+    services,
+    system,
+)
+
+MODULES = (
+    computility, facade, instances, links, packages, people, plans, registration, results, services, system,
+)  # fmt: skip

@@ -1,0 +1,343 @@
+"""Tables 22-28: task instances."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import msgspec
+
+from peewee import JOIN
+
+from acsmpd import faults
+from acsmpd.api.call import Call, Reply
+from acsmpd.api.filters import created_between, instance_filters
+from acsmpd.api.paging import echoed, page_of
+from acsmpd.api.platform import Platform
+from acsmpd.api.registry import handles
+from acsmpd.decide import placement
+from acsmpd.decide.streams import device_id_of
+from acsmpd.model import InstanceRow
+from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail, TaskInstanceListData
+from acsmpd.spec.reading import check_task_info
+from acsmpd.store import devices, packages, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.tables import Instance, Plan, Task
+
+OURS = (
+    "ID",
+    "Name",
+    "Number",
+    "Status",
+    "Reason",
+    "TaskID",
+    "TaskName",
+    "RestartPolicy",
+    "AlgoServiceID",
+    "ComputilityCode",
+)
+"""Members of an AlgoTaskInfo that are kept in columns of their own."""
+
+ORDERS = {
+    "ID": Instance.number, "Number": Instance.number, "TaskID": Instance.plan_id, "Status": Instance.status,
+    "CreatedDate": Instance.created_ms,
+}  # fmt: skip
+
+
+# --- adding -------------------------------------------------------------------------------------------
+
+
+def add(
+    platform: Platform, tx: Tx, info: AlgoTaskInfo, *, path: str, plan_id: int | None, kind: str, restart: str,
+    on: bool, now_ms: int, origin: str = "", caller_id: str = "", default_device: str = "",
+) -> str:  # fmt: skip
+    """Write one instance and return its ID. Raises InvalidField or NotFound naming `path`."""
+    check_task_info(info, path)
+    body = _verbatim(info)
+    device, service_id = info.computility_code or default_device, info.algo_service_id or ""
+    _check_pins(tx, device, service_id, path)
+    instance_id = str(uuid.uuid4())
+    row = InstanceRow(
+        id=instance_id, number=0, plan_id=plan_id, origin=origin, type=kind, info=body, restart_policy=restart,
+        service_id=service_id, device=device, on=on, deleted=False, revision=0, status="PAUSED",
+    )  # fmt: skip
+    _check_labels(tx, row, path)
+    plans.add_instance(
+        tx, [(event, "") for event in placement.events_of(body)], id=instance_id, plan_id=plan_id,
+        origin=origin, caller_id=caller_id, type=kind, info=body, receive_urls=receive_urls(body),
+        restart_policy=info.restart_policy or restart, service_id=service_id, device=device, on=on,
+        status="PENDING" if on else "PAUSED", stream_device_id=device_id_of(body), created_ms=now_ms,
+        changed_ms=now_ms,
+    )  # fmt: skip
+    return instance_id
+
+
+def _verbatim(info: AlgoTaskInfo) -> dict[str, Any]:
+    """The printed members as the caller wrote them; ours are kept in columns."""
+    return {name: value for name, value in msgspec.to_builtins(info).items() if name not in OURS}
+
+
+def _check_pins(tx: Tx, device: str, service_id: str, path: str) -> None:
+    if device and devices.device(tx, device) is None:
+        raise faults.NotFound(f"{path}.ComputilityCode: no computility {device}")
+    if service_id and services.service(tx, service_id) is None:
+        raise faults.NotFound(f"{path}.AlgoServiceID: no service {service_id}")
+
+
+def _check_labels(tx: Tx, row: InstanceRow, path: str) -> None:
+    """Labels naming an imported package that lacks the event are 40001; an unknown package may still come."""
+    labels = row.info.get("Labels") or {}
+    name, version = labels.get("AlgoCaBinName"), labels.get("Version")
+    if not name:
+        return
+    abilities = packages.abilities(tx)
+    named = [
+        ability
+        for ability in abilities
+        if placement.fold(ability.package_name) == placement.fold(name)
+        and (not version or placement.fold(ability.version) == placement.fold(version))
+    ]
+    served = {event for ability in named for event in ability.event_ids}
+    for place, rule in enumerate(row.info.get("RulesParams") or []):
+        event = rule.get("EventID")
+        if named and event and event not in served:
+            raise faults.InvalidField(
+                f"{path}.RulesParams[{place}].EventID: package {name} does not serve {event}; "
+                f"it serves {', '.join(sorted(served)) or 'nothing'}"
+            )
+
+
+def receive_urls(info: dict[str, Any]) -> dict[str, list[str]]:
+    """event -> the caller's own result addresses; "" stands for a rule without an EventID."""
+    found: dict[str, list[str]] = {}
+    for rule in info.get("RulesParams") or []:
+        given = rule.get("ResultReceiveUrl") or []
+        urls = [str(url) for url in (given if isinstance(given, list) else [given]) if url]
+        found.setdefault(str(rule.get("EventID") or ""), []).extend(urls)
+    return {event: list(dict.fromkeys(urls)) for event, urls in found.items()}
+
+
+@handles("acsmp.create_task_instances")
+def create(platform: Platform, call: Call) -> Reply:
+    asked, now = call.message, call.now.wall_ms
+    on = bool(asked.auto_start)
+    with platform.store.write() as tx:
+        plan = plans.plan(tx, asked.task_id)
+        if plan is None:
+            raise faults.NotFound(f"no task plan {asked.task_id}")
+        if not asked.algo_task_infos:
+            raise faults.InvalidField("$.AlgoTaskInfos: at least one instance is wanted")
+        added = [
+            add(
+                platform, tx, info, path=f"$.AlgoTaskInfos[{place}]", plan_id=plan["id"], kind=plan["type"],
+                restart="ALWAYS" if plan["auto_restart"] else "NEVER", on=on, now_ms=now,
+            )
+            for place, info in enumerate(asked.algo_task_infos)
+        ]  # fmt: skip
+        plans.change_plan(tx, plan["id"], modified_ms=now, **({"status": "ON"} if on else {}))
+    platform.wake()
+    return Reply(added, settled=lambda tx: _settled(tx, added), object=str(asked.task_id))
+
+
+# --- changing -------------------------------------------------------------------------------------------
+
+
+@handles("acsmp.update_task_instance")
+def update(platform: Platform, call: Call) -> Reply:
+    """The path governs; absent members stay. Result addresses live here and are no device call."""
+    asked = call.message
+    wanted = str(call.path.get("ID") or asked.id or "")
+    if not wanted:
+        raise faults.MissingField("$.ID: the instance to change")
+    if call.path.get("ID") and asked.id is not None and str(asked.id) != wanted:
+        raise faults.InvalidField(f"$.ID: {asked.id} is not the instance of the path, {wanted}")
+    with platform.store.write() as tx:
+        row = instance_of(tx, wanted)
+        _refuse_foreign_owner(row, call)
+        change_info(tx, row, asked, call.now.wall_ms)
+    platform.wake()
+    return Reply(settled=lambda tx: _settled(tx, [row["id"]]), object=row["id"])
+
+
+def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: bool = False) -> None:
+    """Bring an instance's information up to date; only what a device would see raises its revision.
+
+    `whole`: what is not given is not wanted any more (Part 4 table 10), else it stays (Part 5 table 23).
+    """
+    given = {name: value for name, value in msgspec.to_builtins(asked).items() if name not in OURS}
+    body = given if whole else {**row["info"], **given}
+    check_task_info(msgspec.convert(body, AlgoTaskInfo), "$")
+    values: dict[str, Any] = {"info": body, "receive_urls": receive_urls(body), "changed_ms": now_ms}
+    if _seen_by_device(body) != _seen_by_device(row["info"]):
+        values["revision"] = row["revision"] + 1
+    if asked.restart_policy and asked.restart_policy != row["restart_policy"]:
+        values |= {"restart_policy": asked.restart_policy, "revision": row["revision"] + 1}
+    if asked.computility_code is not None or asked.algo_service_id is not None:
+        values |= _new_pins(tx, row, asked, now_ms)
+    values["stream_device_id"] = device_id_of(body)
+    plans.change_instance(tx, row["id"], **values)
+    if placement.events_of(body) != placement.events_of(row["info"]):
+        plans.set_events(tx, row["id"], [(event, "") for event in placement.events_of(body)])
+    for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
+        plans.change_task(tx, task.id, parked=False)
+
+
+def _new_pins(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int) -> dict[str, Any]:
+    """Pinning elsewhere takes the present place away; placement gives the new one."""
+    device = row["device"] if asked.computility_code is None else asked.computility_code
+    service = row["service_id"] if asked.algo_service_id is None else asked.algo_service_id
+    _check_pins(tx, device, service, "$")
+    if (device, service) != (row["device"], row["service_id"]):
+        for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
+            plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
+    return {"device": device, "service_id": service}
+
+
+def _seen_by_device(body: dict[str, Any]) -> dict[str, Any]:
+    rules = [
+        {k: v for k, v in rule.items() if k != "ResultReceiveUrl"} for rule in body.get("RulesParams") or []
+    ]
+    return {**body, "RulesParams": rules}
+
+
+def _refuse_foreign_owner(row: dict[str, Any], call: Call) -> None:
+    if row["origin"] and not call.flag("Force"):
+        raise faults.Conflict(
+            f"instance {row['id']} was created by platform {row['origin']}; use ?Force=true"
+        )
+
+
+@handles("acsmp.delete_task_instance")
+def delete(platform: Platform, call: Call) -> Reply:
+    with platform.store.write() as tx:
+        row = instance_of(tx, call.path["ID"])
+        _refuse_foreign_owner(row, call)
+        plans.change_instance(tx, row["id"], deleted=True, on=False, changed_ms=call.now.wall_ms)
+    platform.wake()
+    return Reply(settled=lambda tx: not tasks_left(tx, Instance.id == row["id"]), object=row["id"])
+
+
+@handles("acsmp.start_task_instances")
+def start(platform: Platform, call: Call) -> Reply:
+    return _switch_named(platform, call, on=True)
+
+
+@handles("acsmp.stop_task_instances")
+def stop(platform: Platform, call: Call) -> Reply:
+    return _switch_named(platform, call, on=False)
+
+
+def _switch_named(platform: Platform, call: Call, *, on: bool) -> Reply:
+    """All or nothing: an ID that is not there refuses the batch and is named."""
+    wanted = list(dict.fromkeys(str(one) for one in call.message.ids))
+    with platform.store.write() as tx:
+        rows = {one: plans.instance(tx, one) for one in wanted}
+        missing = [one for one, row in rows.items() if row is None]
+        if missing:
+            raise faults.NotFound(f"no task instances {', '.join(missing[:50])}; nothing was changed")
+        found = [row for row in rows.values() if row is not None]
+        for row in found:
+            _refuse_foreign_owner(row, call)
+        ids = [row["id"] for row in found]
+        switch(tx, [Instance.id.in_(ids)], on=on, now_ms=call.now.wall_ms)
+        if on:
+            opened = sorted({row["plan_id"] for row in found if row["plan_id"] is not None})
+            tx.run(Plan.update(status="ON").where(Plan.id.in_(opened)))
+    platform.wake()
+    return Reply(settled=lambda tx: _settled(tx, ids))
+
+
+def switch(tx: Tx, conditions: list[Any], *, on: bool, now_ms: int) -> None:
+    """Want instances to run or not; refused tasks get a fresh try, finished ones start anew."""
+    rows = tx.rows(Instance.select(Instance.id, Instance.on).where(Instance.deleted == False, *conditions))
+    ids = [row["id"] for row in rows]
+    turned = [row["id"] for row in rows if row["on"] is not on]
+    plans.change_instances(tx, Instance.id.in_(turned), on=on, changed_ms=now_ms)
+    if not on:
+        return
+    for task in plans.tasks(tx, Task.instance_id.in_(ids), Task.wanted != "gone"):
+        if task.parked:
+            plans.change_task(tx, task.id, parked=False, attempts=0, status="PENDING", changed_ms=now_ms)
+        elif task.status in ("FINISHED", "ERROR") and task.sent:
+            plans.change_task(tx, task.id, status="PAUSED", changed_ms=now_ms)
+
+
+def is_settled(on: bool, status: str) -> bool:
+    return status in ("RUNNING", "FINISHED", "ERROR") if on else status in ("PAUSED", "FINISHED")
+
+
+def _settled(tx: Tx, ids: list[str]) -> bool:
+    return all(is_settled(row.on, row.status) for row in plans.instances(tx, Instance.id.in_(ids)))
+
+
+def tasks_left(tx: Tx, condition: Any) -> bool:
+    ids = Instance.select(Instance.id).where(condition)
+    return tx.row(Task.select(Task.id).where(Task.instance_id.in_(ids))) is not None
+
+
+# --- showing ----------------------------------------------------------------------------------------------
+
+
+@handles("acsmp.search_task_instances")
+def search(platform: Platform, call: Call) -> TaskInstanceListData:
+    asked, page = call.message, page_of(call.message)
+    conditions: list[Any] = [Instance.deleted == False, *instance_filters(asked)]
+    if asked.id is not None:
+        key = str(asked.id)
+        by_number = (Instance.number == int(key)) if key.isdigit() and len(key) < 19 else (Instance.id == key)
+        conditions.append((Instance.id == key) | by_number)
+    if asked.status:
+        conditions.append(Instance.status == asked.status)
+    if asked.task_id is not None:
+        conditions.append(Instance.plan_id == asked.task_id)
+    if asked.task_name:
+        named = Plan.select(Plan.id).where(Plan.name.contains(asked.task_name))
+        conditions.append(Instance.plan_id.in_(named))
+    conditions += created_between(platform, asked, Instance.created_ms)
+    with platform.store.read() as tx:
+        query = Instance.select(Instance, Plan.name.alias("plan_name")).join(
+            Plan, on=(Plan.id == Instance.plan_id), join_type=JOIN.LEFT_OUTER
+        )
+        rows, total = rows_of(tx, query.where(*conditions), page, ORDERS, Instance.number)
+        places = plans.places_of(tx, [row["id"] for row in rows])
+        content = [shown(tx, row, places.get(row["id"])) for row in rows]
+    return TaskInstanceListData(page_content=content, total_size=total, page_request=echoed(page))
+
+
+@handles("acsmp.get_task_instance")
+def get(platform: Platform, call: Call) -> TaskInstanceDetail:
+    """The AlgoTaskInfo of the table and, beside it, the wrapped form of the example."""
+    with platform.store.read() as tx:
+        row = instance_of(tx, call.path["ID"])
+        plan = plans.plan(tx, row["plan_id"]) if row["plan_id"] is not None else None
+        place = plans.place_of(tx, row["id"])
+        item = shown(tx, {**row, "plan_name": plan["name"] if plan else None}, place)
+    detail = {**msgspec.to_builtins(item), "TaskInfo": msgspec.to_builtins(info_of(row))}
+    return msgspec.convert(detail, TaskInstanceDetail)
+
+
+def info_of(row: dict[str, Any]) -> AlgoTaskInfo:
+    """What the caller gave, with our ID and Number."""
+    return msgspec.convert({**row["info"], "ID": row["id"], "Number": row["number"]}, AlgoTaskInfo)
+
+
+def shown(tx: Tx, row: dict[str, Any], place: dict[str, Any] | None) -> AlgoTaskInfo:
+    """An instance with its state, its plan, and where it is."""
+    load = services.load(tx, place["load_id"]) if place and place["load_id"] else None
+    extras = {
+        "ID": row["id"], "Number": row["number"], "Status": row["status"], "Reason": row["reason"] or None,
+        "TaskID": row["plan_id"], "TaskName": row.get("plan_name"), "RestartPolicy": row["restart_policy"],
+        "ComputilityCode": place["device"] if place else row["device"] or None,
+        "AlgoServiceID": load.service_id if load else row["service_id"] or None,
+    }  # fmt: skip
+    return msgspec.convert(
+        {**row["info"], **{name: value for name, value in extras.items() if value is not None}}, AlgoTaskInfo
+    )
+
+
+def instance_of(tx: Tx, key: str) -> dict[str, Any]:
+    row = plans.instance(tx, key)
+    if row is None:
+        raise faults.NotFound(f"no task instance {key}")
+    return row

@@ -1,0 +1,39 @@
+"""Signed links: a package file for the one device it was made for (conventions section 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acsmpd import faults
+from acsmpd.api.call import Call, FileReply
+from acsmpd.api.platform import Platform
+from acsmpd.api.registry import handles
+from acsmpd.store import devices, packages, services
+
+
+@handles("acsmp.download_package")
+def download(platform: Platform, call: Call) -> FileReply:
+    """The file, while the copy is wanted there at this generation and the device is registered; else 404."""
+    package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
+    generation = call.path["Generation"]
+    signed = platform.signer.verify(call.path["Signature"], "package", package_id, code, str(generation))
+    with platform.store.read() as tx:
+        copy = services.copy(tx, package_id, code) if signed else None
+        device, package = devices.get(tx, code), packages.get(tx, package_id)
+    wanted = copy is not None and copy["wanted"] and copy["generation"] == generation
+    if not wanted or device is None or not device["registered"] or package is None or copy is None:
+        raise faults.NotFound("this link is not valid, or not any more")
+    return FileReply(
+        Path(package["path"]),
+        "application/x-tar",
+        download_name=f"{package_id}_V{package['version']}.tar",
+        finished=lambda: _arrived(platform, copy["id"], package["md5"]),
+    )
+
+
+def _arrived(platform: Platform, copy_id: int, md5: str) -> None:
+    """The device has read the file to its end: the nearest thing to a download report the CAD set offers."""
+    now = platform.clock.now().wall_ms
+    with platform.store.write(durable=False) as tx:
+        services.arrived(tx, copy_id, md5, now)
+    platform.wake()

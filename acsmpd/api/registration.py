@@ -1,0 +1,248 @@
+"""Tables 40-42: how a computility registers, leaves, and keeps itself alive (conventions section 2)."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from acsmpd import faults
+from acsmpd.api.call import Call, Reply
+from acsmpd.api.platform import Platform
+from acsmpd.api.registry import handles
+from acsmpd.model import Family
+from acsmpd.security.sm2 import open_device_password
+from acsmpd.security.tokens import new_token, token_hash
+from acsmpd.spec.messages.computility import RegisterRequest, TokenData
+from acsmpd.store import alarms, devices
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Claim
+
+FAMILIES = {
+    "CAP": Family.CAP, "CAD": Family.CAD, "EDGE_COMPUTE_DEVICE": Family.EDGE, "AI_BOX": Family.EDGE,
+    "FRONT_END_DEVICE": Family.DIRECT, "AI_CAMERA": Family.DIRECT, "AI_CLOUD": Family.NONE, "CCP": Family.CCP,
+}  # fmt: skip
+"""Which driver commands a Type at registration (conventions section 12)."""
+
+ALIVE_SECONDS = 100.0
+"""An exchange this recent makes a registration from elsewhere a second device, not a move (R22)."""
+
+DAY_MS = 86_400_000
+OLD_TOKEN_MS = 5 * 60 * 1000
+
+
+@handles("acsmp.register_compute")
+def register(platform: Platform, call: Call) -> Reply:
+    """Answer a token, or say why not; a refused registration leaves the record as it was."""
+    asked: RegisterRequest = call.message
+    address = call.caller.address
+    subject = f"register:{asked.code}@{address}"
+    platform.throttle.check(subject, address, call.now)
+    try:
+        password = _opened(platform, asked.password)
+        with platform.store.write() as tx:
+            token = _register(platform, tx, call, asked, password)
+    except faults.BadCredentials:
+        platform.throttle.failed(subject, address, call.now)
+        raise
+    except _Refused as refused:
+        _note_refusal(platform, call, asked, refused)
+        raise refused.fault from None
+    platform.throttle.succeeded(subject)
+    platform.credentials.close(name=asked.code, kind="computility")
+    platform.presence.forget(asked.code)
+    platform.presence.heard(asked.code, call.now.mono)
+    platform.poke(asked.code)
+    return Reply(TokenData(token=token), object=asked.code)
+
+
+class _Refused(Exception):
+    """A refusal that leaves a note of its own (a claim, an alarm) although nothing else is written."""
+
+    def __init__(self, fault: faults.Fault, *, claim: str = "", alarm: str = "") -> None:
+        super().__init__(fault.message)
+        self.fault, self.claim, self.alarm = fault, claim, alarm
+
+
+def _opened(platform: Platform, text: str) -> str:
+    return open_device_password(text, platform.settings.passwords.mode, platform.sm2, platform.gate)
+
+
+def _register(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, password: str) -> str:
+    row = devices.get(tx, asked.code)
+    if row is not None and row["family"] == Family.LOCAL.value:
+        raise faults.BadCredentials()
+    if row is None or not row["approved"]:
+        _enrol(platform, row, asked)
+    elif not row["enabled"]:
+        raise faults.NotAllowed(f"computility {asked.code} is disabled here")
+    else:
+        _check_known(platform, call, row, asked, password)
+    return _accept(platform, tx, call, row, asked, password)
+
+
+def _enrol(platform: Platform, row: dict[str, Any] | None, asked: RegisterRequest) -> None:
+    """A code nobody has approved: refused, pending or welcome, by enrolment.mode."""
+    mode = platform.settings.enrolment.mode
+    if mode == "preset":
+        raise faults.BadCredentials()
+    if mode == "approval":
+        fault = faults.AwaitingApproval(f"computility {asked.code} waits for an operator's approval")
+        raise _Refused(fault, claim="pending")
+
+
+def _check_known(
+    platform: Platform, call: Call, row: dict[str, Any], asked: RegisterRequest, password: str
+) -> None:
+    """Same user and password as before; from another address only if the old one is silent."""
+    known = platform.sealer.open(row["password_sealed"]) if row["password_sealed"] else ""
+    same = hmac.compare_digest(known.encode(), password.encode()) and row["username"] == asked.username
+    if not same or not row["password_sealed"]:
+        raise _Refused(faults.BadCredentials(), claim="refused")
+    moved = row["registered"] and row["registered_from"] not in ("", call.caller.address)
+    if moved and _is_alive(platform, asked.code, call.now.mono):
+        text = (
+            f"computility {asked.code} registers from {call.caller.address} "
+            f"while the one at {row['registered_from']} is alive"
+        )
+        raise _Refused(faults.Conflict(f"cannot register: {text}"), alarm=text)
+
+
+def _is_alive(platform: Platform, code: str, now: float) -> bool:
+    sign = platform.presence.of(code)
+    return any(at is not None and now - at <= ALIVE_SECONDS for at in (sign.heard, sign.answered))
+
+
+def _accept(
+    platform: Platform, tx: Tx, call: Call, row: dict[str, Any] | None, asked: RegisterRequest, password: str
+) -> str:
+    now = call.now.wall_ms
+    token = new_token()
+    family = row["family"] if row is not None and row["preset"] else FAMILIES[asked.type].value
+    values: dict[str, Any] = {
+        "type": asked.type, "family": family, "ip": asked.ip, "port": asked.port, "username": asked.username,
+        "password_sealed": platform.sealer.seal(password), "approved": True, "registered": True,
+        "registered_from": call.caller.address, "registered_ms": now, "ever_heard": True, "heard_ms": now,
+        "support_services": asked.support_algo_service is not False and family != Family.DIRECT.value,
+    }  # fmt: skip
+    if family == Family.EDGE.value and not (row and row["prefix"]):
+        values["prefix"] = platform.settings.facade.edge_prefix
+    devices.put(tx, asked.code, now, **values)
+    devices.set_current(tx, asked.code, token_hash(token), platform.sealer.seal(token), now)
+    devices.drop_claims(tx, Claim.code == asked.code, Claim.address == call.caller.address)
+    alarms.end_alarm(tx, "two_devices_one_code", asked.code, now)
+    return token
+
+
+def _note_refusal(platform: Platform, call: Call, asked: RegisterRequest, refused: _Refused) -> None:
+    """Keep what an operator has to see: who claimed which code; or that two devices use one."""
+    with platform.store.write() as tx:
+        if refused.alarm:
+            alarms.raise_alarm(tx, "two_devices_one_code", asked.code, refused.alarm, call.now.wall_ms)
+        if refused.claim:
+            _claim(platform, tx, call, asked, refused=refused.claim == "refused")
+    if isinstance(refused.fault, faults.BadCredentials):
+        address = call.caller.address
+        platform.throttle.failed(f"register:{asked.code}@{address}", address, call.now)
+
+
+def _claim(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, *, refused: bool) -> None:
+    """One claim per code, address and user, up to the limits; an old one is brought up to date."""
+    enrolment, now = platform.settings.enrolment, call.now.wall_ms
+    devices.drop_claims(tx, Claim.seen_ms < now - enrolment.pending_days * DAY_MS)
+    devices.drop_claims(
+        tx, Claim.code == asked.code, Claim.address == call.caller.address, Claim.username == asked.username
+    )
+    pending = devices.claims(tx)
+    here = [claim for claim in pending if claim["address"] == call.caller.address]
+    if len(pending) >= enrolment.pending_max or len(here) >= enrolment.pending_per_address:
+        return
+    tx.run(
+        Claim.insert(
+            code=asked.code, address=call.caller.address, type=asked.type, ip=asked.ip, port=asked.port,
+            username=asked.username, password_sealed=platform.sealer.seal(_opened(platform, asked.password)),
+            support_services=asked.support_algo_service is not False, refused=refused, created_ms=now, seen_ms=now,
+        )
+    )  # fmt: skip
+
+
+# --- leaving -----------------------------------------------------------------------------------------
+
+
+@handles("acsmp.unregister_compute")
+def unregister(platform: Platform, call: Call) -> Reply:
+    """Gone at once: its token is revoked, its record kept. Its own token or its password opens this."""
+    asked, address = call.message, call.caller.address
+    subject = f"register:{asked.code}@{address}"
+    platform.throttle.check(subject, address, call.now)
+    try:
+        password = _opened(platform, asked.password)
+        with platform.store.write() as tx:
+            row = devices.get(tx, asked.code)
+            known = platform.sealer.open(row["password_sealed"]) if row and row["password_sealed"] else ""
+            same = hmac.compare_digest(known.encode(), password.encode())
+            if row is None or not known or not same or row["username"] != asked.username:
+                raise faults.BadCredentials()
+            devices.revoke_tokens(tx, asked.code)
+            devices.change(
+                tx, asked.code, registered=False, state="gone", state_reason="it unregistered",
+                state_since_ms=call.now.wall_ms,
+            )  # fmt: skip
+    except faults.BadCredentials:
+        platform.throttle.failed(subject, address, call.now)
+        raise
+    platform.throttle.succeeded(subject)
+    platform.credentials.close(name=asked.code, kind="computility")
+    platform.presence.forget(asked.code)
+    platform.wake()
+    return Reply(object=asked.code)
+
+
+# --- staying -----------------------------------------------------------------------------------------
+
+
+@handles("acsmp.keepalive_compute")
+def keepalive(platform: Platform, call: Call) -> Reply:
+    """Count as heard; hand out the next token when the present one is half as old as it may be."""
+    code = call.message.code
+    if call.caller.kind == "nobody":
+        _without_token(platform, call, code)
+        return Reply(object=code)
+    if call.caller.kind != "computility" or call.caller.name != code:
+        raise faults.NotAllowed(f"this token is not that of computility {code}")
+    platform.presence.heard(code, call.now.mono)
+    return Reply(_renewed(platform, call, code), object=code)
+
+
+def _without_token(platform: Platform, call: Call, code: str) -> None:
+    """Accepted from the registered address only; never renews or reveals a token."""
+    with platform.store.read() as tx:
+        row = devices.get(tx, code)
+    if row is None or not row["registered"]:
+        raise faults.NotFound(f"computility {code} is not registered here")
+    if platform.settings.keepalive.require_token or row["registered_from"] != call.caller.address:
+        raise faults.NoToken("a keepalive without a token is taken from the registered address only")
+    platform.presence.heard(code, call.now.mono)
+
+
+def _renewed(platform: Platform, call: Call, code: str) -> TokenData | None:
+    """The next token while the device has not used it; None when there is nothing to renew."""
+    known = platform.credentials.known(call.caller.token_hash)
+    half_ms = platform.settings.tokens.computility_hours * 3_600_000 // 2
+    if known is not None and known.role == "current" and call.now.wall_ms - known.created_ms < half_ms:
+        return None
+    with platform.store.write() as tx:
+        row = devices.token(tx, call.caller.token_hash)
+        if row is None:
+            raise faults.NoToken("the token is not known here")
+        if row["role"] == "next":
+            devices.next_was_used(tx, code, call.now.wall_ms, call.now.wall_ms + OLD_TOKEN_MS)
+            platform.credentials.close(name=code, kind="computility")
+            return None
+        if row["role"] != "current":
+            return None
+        waiting = next((one for one in devices.tokens(tx, code) if one["role"] == "next"), None)
+        if waiting is not None:
+            return TokenData(token=platform.sealer.open(waiting["sealed"]))
+        token = new_token()
+        devices.add_next(tx, code, token_hash(token), platform.sealer.seal(token), call.now.wall_ms)
+        return TokenData(token=token)

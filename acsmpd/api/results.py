@@ -1,0 +1,186 @@
+"""Results: taken in from algorithms and devices, found again, shown with their pictures (conventions section 7)."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from acsmpd import faults
+from acsmpd.api.call import Call, FileReply, Reply
+from acsmpd.api.paging import echoed, page_of
+from acsmpd.api.platform import Platform
+from acsmpd.api.receiving import Draft, drafts_of
+from acsmpd.api.registry import handles
+from acsmpd.api.result_files import ResultFiles
+from acsmpd.decide import results as decided
+from acsmpd.spec import times
+from acsmpd.store import facts, plans, results
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import Page
+from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.tables import Result
+
+log = logging.getLogger(__name__)
+
+HOUR_MS = 3_600_000
+ORDERS = {"EventTime": Result.event_ms, "ReceivedTime": Result.received_ms, "ResultID": Result.id}
+NEWEST_FIRST = (("EventTime", True), ("ResultID", True))
+LEFT_OUT = "results.pictures_left_out"
+"""The fact that counts pictures which came but could not be kept."""
+
+
+# --- receiving ----------------------------------------------------------------------------------------
+
+
+@handles("acsmp.receive_result")
+def receive(platform: Platform, call: Call) -> Reply:
+    """Stored first, answered then; a repeat is a success without a second row."""
+    instance = _instance_of(platform, call)
+    day = datetime.fromtimestamp(call.now.wall_ms / 1000, platform.zone).strftime("%Y%m%d")
+    with ResultFiles(platform.data, day) as files:
+        drafts = drafts_of(platform, call, instance["id"], files)
+        files.settle()
+        added = []
+        with platform.store.write() as tx:
+            for draft in drafts:
+                if results.add(tx, *_rows(platform, call, tx, instance, draft)) is not None:
+                    added.append(draft)
+            for _ in range(sum(draft.left_out for draft in added)):
+                facts.count_up(tx, LEFT_OUT)
+        for draft in added:
+            for _place, saved in draft.files:
+                files.keep(saved)
+    for draft in added:
+        if draft.error or draft.left_out:
+            log.warning(
+                "a result is not whole: %s", draft.error or f"{draft.left_out} pictures could not be kept",
+                extra={"subject": instance["id"]},
+            )  # fmt: skip
+    platform.wake()
+    return Reply(object=instance["id"])
+
+
+def _instance_of(platform: Platform, call: Call) -> dict[str, Any]:
+    """The instance the path names, while its link is valid: keep_hours beyond its end."""
+    instance_id = call.path["InstanceID"]
+    signed = platform.signer.verify(call.path["Signature"], "result", instance_id)
+    row = None
+    if signed:
+        with platform.store.read() as tx:
+            row = plans.any_instance(tx, instance_id)
+    if row is not None and row["deleted"]:
+        age_ms = call.now.wall_ms - row["changed_ms"]
+        row = row if age_ms <= platform.settings.results.keep_hours * HOUR_MS else None
+    if row is None:
+        raise faults.NotFound("this link is not valid, or not any more")
+    return row
+
+
+def _rows(
+    platform: Platform, call: Call, tx: Tx, instance: dict[str, Any], draft: Draft
+) -> tuple[dict[str, Any], list[tuple[int, str, int]], list[tuple[str, str]]]:
+    body, now_ms = draft.body, call.now.wall_ms
+    event = str(body.get("EventID") or "")
+    values = {
+        "instance_id": instance["id"],
+        "plan_id": instance["plan_id"],
+        "event_id": event,
+        "capability": results.capability_of(tx, instance["id"], event) if event else "",
+        "device_id": str(body.get("DeviceID") or instance["stream_device_id"]),
+        "fingerprint": draft.fingerprint,
+        "event_ms": decided.event_ms(body.get("EventTime"), body.get("Pts"), now_ms, platform.zone),
+        "body": body,
+        "raw_path": draft.raw_path,
+        "late": bool(instance["deleted"]) or not instance["on"],
+        "error": draft.error,
+        "received_ms": now_ms,
+    }
+    wanted = platform.settings.results.mode == "relay" and not draft.error
+    urls = decided.addresses(instance["receive_urls"] or {}, event) if wanted else []
+    files = [(place, saved.path, saved.size) for place, saved in draft.files]
+    return values, files, [(url, decided.destination(url)) for url in urls]
+
+
+# --- showing ------------------------------------------------------------------------------------------
+
+
+@handles("acsmp.search_results")
+def search(platform: Platform, call: Call) -> dict[str, Any]:
+    asked, page = call.message, page_of(call.message)
+    if not page.order:
+        page = Page(page.number, page.size, NEWEST_FIRST)
+    query = results.search(*_conditions(platform, asked))
+    with platform.store.read() as tx:
+        rows, total = rows_of(tx, query, page, ORDERS, Result.id)
+        pictures = results.pictures_of(tx, [row["id"] for row in rows])
+    content = [_item(platform, row, pictures[row["id"]]) for row in rows]
+    return {"PageContent": content, "Total": total, "PageRequest": echoed(page)}
+
+
+def _conditions(platform: Platform, asked: Any) -> list[Any]:
+    exact = (
+        (Result.plan_id, asked.task_id), (Result.event_id, asked.event_id),
+        (Result.capability, asked.algo_def_code), (Result.device_id, asked.device_id),
+    )  # fmt: skip
+    conditions = [column == value for column, value in exact if value is not None and value != ""]
+    if asked.instance_id is not None and asked.instance_id != "":
+        conditions.append(results.of_instance(str(asked.instance_id)))
+    first = times.read(asked.time_from, platform.zone, "$.TimeFrom")
+    last = times.read(asked.time_to, platform.zone, "$.TimeTo")
+    if first is not None:
+        conditions.append(Result.event_ms >= first)
+    if last is not None:
+        conditions.append(Result.event_ms <= (last if "." in asked.time_to else last + 999))
+    return conditions
+
+
+@handles("acsmp.get_result")
+def get(platform: Platform, call: Call) -> dict[str, Any]:
+    with platform.store.read() as tx:
+        row = _result(tx, call)
+        pictures = results.pictures_of(tx, [row["id"]])
+    return _item(platform, row, pictures[row["id"]])
+
+
+@handles("acsmp.get_result_image")
+def image(platform: Platform, call: Call) -> FileReply:
+    """A picture with the type its bytes show; 404 once the ring has taken it."""
+    place = call.path["Index"]
+    with platform.store.read() as tx:
+        row = _result(tx, call)
+        path = results.pictures_of(tx, [row["id"]])[row["id"]].get(place)
+    if path is None:
+        raise faults.NotFound(f"result {row['id']} has no picture {place}, or not any more")
+    file = platform.data / path
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(16)
+    except OSError as error:
+        raise faults.NotFound(f"picture {place} of result {row['id']} is not there any more") from error
+    return FileReply(file, decided.picture_kind(head)[0])
+
+
+def _result(tx: Tx, call: Call) -> dict[str, Any]:
+    row = results.get(tx, call.path["ResultID"])
+    if row is None:
+        raise faults.NotFound(f"no result {call.path['ResultID']}")
+    return row
+
+
+def _item(platform: Platform, row: dict[str, Any], pictures: dict[int, str]) -> dict[str, Any]:
+    """The stored body, where it belongs, and an address for each picture that is there."""
+    urls = {place: f"/ACSMP/Results/{row['id']}/Images/{place}" for place in pictures}
+    shown = {
+        **decided.with_urls(row["body"], urls),
+        "EventID": row["event_id"],
+        "ResultID": str(row["id"]),
+        "InstanceID": row["instance_id"],
+        "ReceivedTime": times.written(row["received_ms"], platform.zone),
+        "Late": bool(row["late"]),
+    }
+    if row["plan_id"] is not None:
+        shown["PlanID"] = row["plan_id"]
+    if row["error"]:
+        shown["Error"] = row["error"]
+    return shown

@@ -1,0 +1,388 @@
+"""Tables 7-14: package files and algorithm services on devices, and the extension AlgoServices/<ID>.
+
+Handlers write wishes; the engine delivers, loads and unloads. No device is called here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from peewee import JOIN
+
+from acsmpd import faults
+from acsmpd.api.call import Call, Reply
+from acsmpd.api.paging import page_of
+from acsmpd.api.platform import Platform
+from acsmpd.api.registry import handles
+from acsmpd.model import Device, Family
+from acsmpd.spec import times
+from acsmpd.spec.messages.packages import DeviceAlgoPackage
+from acsmpd.spec.messages.services import (
+    AlgoService,
+    AlgoServiceInstallRequest,
+    AlgoServiceSearchData,
+    EnvItem,
+)
+from acsmpd.store import devices, packages, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.tables import Copy, Load, Package, Service, Task
+
+ONE_PER_PACKAGE = (Family.CAD, Family.EDGE)
+"""Families on which a package has one service (conventions section 5)."""
+
+
+# --- tables 7-10: package files on a device ----------------------------------------------------------------
+
+
+@handles("acsmp.push_algo_package_to_device")
+def push(platform: Platform, call: Call) -> Reply:
+    package_id, code = call.message.algo_file_package_id, call.message.computility_code
+    with platform.store.write() as tx:
+        serving_device(tx, code)
+        package_of(tx, package_id)
+        services.want_copy(tx, package_id, code, call.now.wall_ms, asked=True)
+    platform.wake()
+    return Reply(settled=lambda tx: _copy_settled(tx, package_id, code), object=f"{code}/{package_id}")
+
+
+def _copy_settled(tx: Tx, package_id: str, code: str) -> bool:
+    row = services.copy(tx, package_id, code)
+    return row is None or row["status"] == 3 or (row["status"] == 2 and row["parked"])
+
+
+@handles("acsmp.delete_algo_package_from_device")
+def delete_copy(platform: Platform, call: Call) -> Reply:
+    """Refused while a service of the package is on the device, unless ?Force=true unloads it first."""
+    package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
+    with platform.store.write() as tx:
+        serving_device(tx, code)
+        if services.copy(tx, package_id, code) is None:
+            raise faults.NotFound(f"no package {package_id} on computility {code}")
+        loads = services.loads(tx, Load.package_id == package_id, Load.device == code)
+        busy = [load for load in loads if load.wanted or load.sent]
+        if busy and not call.flag("Force"):
+            named = ", ".join(load.service_id for load in busy)
+            raise faults.Conflict(
+                f"cannot delete package {package_id} from {code}: its services run there: {named}"
+            )
+        for load in busy:
+            services.change_load(tx, load.id, wanted=False, parked=False, changed_ms=call.now.wall_ms)
+        services.unwant_copy(tx, package_id, code, call.now.wall_ms)
+    platform.wake()
+    return Reply(settled=lambda tx: services.copy(tx, package_id, code) is None)
+
+
+@handles("acsmp.search_device_algo_packages")
+def search_copies(platform: Platform, call: Call) -> list[DeviceAlgoPackage]:
+    with platform.store.read() as tx:
+        serving_device(tx, call.message.computility_code)
+        rows = tx.rows(_copies().where(Copy.device == call.message.computility_code))
+    found = [_copy_item(platform, row) for row in rows]
+    return [item for item in found if call.message.status in (None, item.status)]
+
+
+@handles("acsmp.get_device_algo_package")
+def get_copy(platform: Platform, call: Call) -> DeviceAlgoPackage:
+    package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
+    with platform.store.read() as tx:
+        serving_device(tx, code)
+        row = tx.row(_copies().where(Copy.device == code, Copy.package_id == package_id))
+    if row is None:
+        raise faults.NotFound(f"no package {package_id} on computility {code}")
+    return _copy_item(platform, row)
+
+
+def _copies() -> Any:
+    return (
+        Copy.select(Copy, Package.name, Package.version, Package.kind)
+        .join(Package, on=(Package.id == Copy.package_id), join_type=JOIN.LEFT_OUTER)
+        .order_by(Copy.id)
+    )
+
+
+def _copy_item(platform: Platform, row: dict[str, Any]) -> DeviceAlgoPackage:
+    status = 2 if row["parked"] and row["status"] != 3 else row["status"]
+    return DeviceAlgoPackage(
+        algo_package_name=row["name"] or row["package_id"],
+        algo_package_type=row["kind"] or "artifact",
+        algo_package_version=row["version"] or "",
+        algo_file_package_id=row["package_id"],
+        status=status,  # type: ignore[arg-type]
+        created_date=times.written(row["created_ms"], platform.zone),
+        download_progress=1.0 if status == 3 else min(row["progress"], 1.0),
+        progress_update_time=times.written(row["changed_ms"], platform.zone),
+        download_error_message=row["error"][:256] if status == 2 else None,
+    )
+
+
+# --- tables 11-14: services ----------------------------------------------------------------------------------
+
+
+@handles("acsmp.install_algo_service")
+def install(platform: Platform, call: Call) -> Reply:
+    """Record the wish: one load on one device; a package that is not there yet is delivered first."""
+    with platform.store.write() as tx:
+        service_id = install_in(platform, tx, call.message, call.now.wall_ms)
+    platform.wake()
+    return Reply(service_id, settled=lambda tx: _service_settled(tx, service_id), object=service_id)
+
+
+def install_in(
+    platform: Platform, tx: Tx, asked: AlgoServiceInstallRequest, now_ms: int, origin: str = ""
+) -> str:
+    """The AlgoServiceID of a new or, on a CAD, of the existing service (conventions section 5)."""
+    device = serving_device(tx, asked.computility_code)
+    package = package_of(tx, asked.algo_file_package_id)
+    env = [{"Name": item.name, "Value": item.value} for item in asked.env or []]
+    replicas = asked.replicas or 1
+    if device.family in ONE_PER_PACKAGE:
+        existing = _existing(tx, package["id"], device, env, replicas, now_ms)
+        if existing:
+            return existing
+    if device.family is Family.LOCAL:
+        check_local(package, [item["Name"] for item in env])
+    service_id = str(uuid.uuid4())
+    services.want_copy(tx, package["id"], device.code, now_ms, asked=False, origin=origin)
+    services.add_service(
+        tx, id=service_id, package_id=package["id"], env=env, license_url=asked.license_file,
+        replicas=replicas, origin=origin, created_ms=now_ms,
+    )  # fmt: skip
+    for number in range(replicas if device.family is Family.LOCAL else 1):
+        add_load(tx, service_id, package["id"], device.code, number, now_ms)
+    return service_id
+
+
+def add_load(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
+    services.add_load(
+        tx, id=str(uuid.uuid4()), service_id=service_id, package_id=package_id, device=device, replica=replica,
+        created_ms=now_ms, changed_ms=now_ms,
+    )  # fmt: skip
+
+
+def _existing(
+    tx: Tx, package_id: str, device: Device, env: list[dict[str, str]], replicas: int, now_ms: int
+) -> str:
+    """The service that already stands for this package on this device, or ""."""
+    if replicas > 1:
+        raise faults.ReplicasNotPossible(
+            f"computility {device.code} runs one replica of a package, not {replicas}"
+        )
+    for load in services.loads(tx, Load.package_id == package_id, Load.device == device.code):
+        service = services.service(tx, load.service_id)
+        if not load.wanted:
+            raise faults.Conflict(f"service {load.service_id} of the package is still being unloaded there")
+        if service is not None and env and service["env"] != env:
+            raise faults.Conflict(
+                f"service {load.service_id} of the package runs on {device.code} with another Env; "
+                f"change it by PUT /ACSMP/AlgoServices/{load.service_id}"
+            )
+        services.change_load(tx, load.id, parked=False, changed_ms=now_ms)
+        services.want_copy(tx, package_id, device.code, now_ms, asked=False)
+        return load.service_id
+    return ""
+
+
+def check_local(package: dict[str, Any], names: list[str]) -> None:
+    """What this box itself cannot take is refused at once, with words."""
+    if package["kind"] != "artifact":
+        raise faults.NotSupported(
+            f"package {package['id']} is an image; this box runs artifact packages only"
+        )
+    declared = {name for name, _ in package["manifest"].get("env") or []} | {"LOG_LEVEL", "AUTH_SERVER_ADDR"}
+    unknown = sorted(set(names) - declared)
+    if unknown:
+        raise faults.InvalidField(
+            f"$.Env: {', '.join(unknown)[:200]} is not declared in the package's algo.yaml"
+        )
+
+
+def _service_settled(tx: Tx, service_id: str) -> bool:
+    loads = services.loads(tx, Load.service_id == service_id)
+    return all(load.status == "RUNNING" or load.parked for load in loads)
+
+
+@handles("acsmp.uninstall_algo_service")
+def uninstall(platform: Platform, call: Call) -> Reply:
+    """Refused while instances run on it, unless ?Force=true moves or stops them first."""
+    asked = call.message
+    named = asked.algo_service_id
+    ids = [named] if isinstance(named, str) else named
+    with platform.store.write() as tx:
+        serving_device(tx, asked.computility_code)
+        here = [Load.package_id == asked.algo_file_package_id, Load.device == asked.computility_code]
+        loads = services.loads(tx, *here, *([Load.service_id.in_(ids)] if ids else []))
+        missing = sorted(set(ids or []) - {load.service_id for load in loads})
+        if missing or not loads:
+            what = (
+                f"service {', '.join(missing)}"
+                if missing
+                else f"service of package {asked.algo_file_package_id}"
+            )
+            raise faults.NotFound(f"no {what} on computility {asked.computility_code}")
+        unload_in(tx, [load.id for load in loads], call.now.wall_ms, force=call.flag("Force"), origin="")
+    platform.wake()
+    wanted = [load.id for load in loads]
+    return Reply(settled=lambda tx: not services.loads(tx, Load.id.in_(wanted)))
+
+
+def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: str) -> None:
+    """Wish loads away; refuses when they carry tasks or came from another platform, unless forced."""
+    carried = plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "running")
+    if carried and not force:
+        named = ", ".join(task.instance_id for task in carried[:20])
+        raise faults.Conflict(f"cannot unload: task instances run on it: {named}")
+    for load_id in load_ids:
+        load = services.load(tx, load_id)
+        service = services.service(tx, load.service_id) if load else None
+        if service is not None and service["origin"] != origin and not force:
+            owner = service["origin"] or "this site"
+            raise faults.Conflict(f"service {service['id']} was loaded by {owner}; use ?Force=true")
+        services.change_load(tx, load_id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
+
+
+ORDERS = {"CreatedDate": Service.created_ms, "AlgoServiceID": Service.id, "Status": Load.status}
+
+
+@handles("acsmp.search_algo_services")
+def search_services(platform: Platform, call: Call) -> AlgoServiceSearchData:
+    asked, page = call.message, page_of(call.message)
+    conditions = [Load.device == asked.computility_code, Load.replica == 0]
+    if asked.status:
+        conditions.append(Load.status == asked.status)
+    if asked.algo_file_package_id:
+        conditions.append(Service.package_id == asked.algo_file_package_id)
+    with platform.store.read() as tx:
+        serving_device(tx, asked.computility_code)
+        rows, total = rows_of(tx, services.search(*conditions), page, ORDERS, Service.id)
+    return AlgoServiceSearchData(
+        records=[service_item(platform, row) for row in rows],
+        page_number=page.number,
+        page_size=page.size,
+        total_size=total,
+    )
+
+
+@handles("acsmp.get_algo_service")
+def get_service(platform: Platform, call: Call) -> AlgoService:
+    """By service ID; else by package ID when exactly one service of it is there (contract, table 14)."""
+    code, wanted = call.path["ComputilityCode"], call.path["AlgoServiceID"]
+    with platform.store.read() as tx:
+        serving_device(tx, code)
+        rows = tx.rows(services.search(Load.device == code, Service.id == wanted))
+        if not rows and wanted.isdigit() and len(wanted) == 40:
+            of_package = tx.rows(services.search(Load.device == code, Service.package_id == wanted))
+            rows = of_package if len({row["id"] for row in of_package}) == 1 else []
+    if not rows:
+        raise faults.NotFound(f"no service {wanted} on computility {code}")
+    return service_item(platform, rows[0])
+
+
+def service_item(platform: Platform, row: dict[str, Any]) -> AlgoService:
+    return AlgoService(
+        algo_service_id=row["id"],
+        algo_file_package_id=row["package_id"],
+        status=row["status"],
+        env=[EnvItem(name=item["Name"], value=item["Value"]) for item in row["env"]],
+        replicas=row["replicas"],
+        created_date=times.written(row["created_ms"], platform.zone, with_ms=True),
+        xpu_type=row["xpu_type"] or None,
+        last_error=row["error"] or None,
+        computility_code=row["device"],
+    )
+
+
+# --- extension: AlgoServices/<ID> ------------------------------------------------------------------------------
+
+
+@handles("acsmp.update_algo_service")
+def update_service(platform: Platform, call: Call) -> Reply:
+    """Change environment, licence, replicas or version; the loads are made anew where they have to be."""
+    service_id, asked, now = call.path["ID"], call.message, call.now.wall_ms
+    with platform.store.write() as tx:
+        service = services.service(tx, service_id)
+        if service is None:
+            raise faults.NotFound(f"no service {service_id}")
+        loads = services.loads(tx, Load.service_id == service_id, Load.wanted == True)
+        if not loads:
+            raise faults.Conflict(f"service {service_id} is being unloaded")
+        device = serving_device(tx, loads[0].device)
+        _rescale(tx, service, loads, device, asked.replicas, now)
+        _reconfigure(tx, service, loads, device, asked, now)
+        row = tx.rows(services.search(Service.id == service_id))[0]
+    platform.wake()
+    return Reply(service_item(platform, row), settled=lambda tx: _service_settled(tx, service_id))
+
+
+def _rescale(
+    tx: Tx, service: dict[str, Any], loads: list[Any], device: Device, replicas: int | None, now_ms: int
+) -> None:
+    if replicas is None or replicas == service["replicas"]:
+        return
+    if device.family is not Family.LOCAL:
+        raise faults.ReplicasNotPossible(
+            f"computility {device.code} runs one replica of a package, not {replicas}"
+        )
+    for number in range(len(loads), replicas):
+        add_load(tx, service["id"], service["package_id"], device.code, number, now_ms)
+    for load in loads[replicas:]:
+        services.change_load(tx, load.id, wanted=False, parked=False, changed_ms=now_ms)
+    services.change_service(tx, service["id"], replicas=replicas)
+
+
+def _reconfigure(
+    tx: Tx, service: dict[str, Any], loads: list[Any], device: Device, asked: Any, now_ms: int
+) -> None:
+    """New environment, licence or version: the wish changes, and what runs is replaced load by load."""
+    values: dict[str, Any] = {}
+    if asked.env is not None:
+        values["env"] = [{"Name": item.name, "Value": item.value} for item in asked.env]
+    if asked.license_file is not None:
+        values["license_url"] = asked.license_file
+    if asked.version is not None:
+        values["package_id"] = _other_version(tx, service["package_id"], asked.version)
+    changed = {name: value for name, value in values.items() if service[name] != value}
+    if not changed:
+        return
+    package = package_of(tx, changed.get("package_id", service["package_id"]))
+    if device.family is Family.LOCAL:
+        check_local(package, [item["Name"] for item in changed.get("env", service["env"])])
+    services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
+    services.change_service(tx, service["id"], **changed)
+    for load in loads:
+        services.change_load(tx, load.id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
+        add_load(tx, service["id"], package["id"], device.code, 0, now_ms)
+
+
+def _other_version(tx: Tx, package_id: str, version: str) -> str:
+    """The package of the same name and provider with this version."""
+    own = package_of(tx, package_id)
+    found = tx.row(
+        Package.select(Package.id).where(
+            Package.name == own["name"], Package.provider == own["provider"], Package.version == version
+        )
+    )
+    if found is None:
+        raise faults.NotFound(f"no package {own['name']} of version {version} is imported")
+    return str(found["id"])
+
+
+# --- shared ------------------------------------------------------------------------------------------------------
+
+
+def serving_device(tx: Tx, code: str) -> Device:
+    """The computility, if it can hold packages and services; NotFound or NoServicesHere otherwise."""
+    device = devices.device(tx, code)
+    if device is None:
+        raise faults.NotFound(f"no computility {code}")
+    if not device.support_services:
+        raise faults.NoServicesHere(f"computility {code} takes no packages and services, only tasks")
+    return device
+
+
+def package_of(tx: Tx, package_id: str) -> dict[str, Any]:
+    row = packages.get(tx, package_id)
+    if row is None:
+        raise faults.NotFound(f"no package {package_id}")
+    return row

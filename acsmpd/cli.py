@@ -1,0 +1,240 @@
+"""The command line: thin. Exit codes: 0 fine, 1 failed, 2 wrong usage or settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from acsmpd import faults, logs, offline
+from acsmpd.clock import Clock
+from acsmpd.settings import Settings, SettingsFault, find_config, load
+from acsmpd.version import VERSION
+
+ROLES = ("system_admin", "security_admin", "audit_admin", "operator", "viewer", "packages", "federation")
+
+
+class Failing(click.Group):
+    """A group whose commands end in a sentence and exit code 1 on a fault, 2 on wrong settings."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsFault as fault:
+            click.echo(
+                "\n".join(["cannot use the settings:", *(f"  {one}" for one in fault.faults)]), err=True
+            )
+            sys.exit(2)
+        except faults.Fault as fault:
+            click.echo(f"acsmpd: {fault.message}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="acsmpd")
+@click.option("--config", "config", type=click.Path(), default=None, help="Settings file (TOML).")
+@click.pass_context
+def cli(ctx: click.Context, config: str | None) -> None:
+    """acsmpd: the algorithm and computility service management platform of T/BAX 0006.5."""
+    ctx.obj = config
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    return load(find_config(ctx.obj), os.environ)
+
+
+@cli.command()
+@click.option("--admin-password-file", type=click.Path(exists=True, dir_okay=False), default=None)
+@click.option("--admin", default="admin", show_default=True, help="Name of the first administrator.")
+@click.pass_context
+def init(ctx: click.Context, admin_password_file: str | None, admin: str) -> None:
+    """Make the data directory, its keys and the first administrator."""
+    settings = settings_of(ctx)
+    password = read_password(admin_password_file) if admin_password_file else None
+    path = offline.init(settings, Clock(), admin, password)
+    click.echo(f"data directory: {settings.data.path.absolute()}")
+    if path is not None:
+        click.echo(
+            f"administrator {admin}: the first password is in {path}; it is changed at the first login"
+        )
+
+
+@cli.command()
+@click.pass_context
+def serve(ctx: click.Context) -> None:
+    """Run the daemon in the foreground until SIGTERM or SIGINT."""
+    from acsmpd.app import App
+    from acsmpd.notify import Notifier
+
+    settings, clock = settings_of(ctx), Clock()
+    handler = logs.configure(settings.log.format, settings.log.level, clock, zone=settings.site.zone)
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    offline.init(settings, clock, "admin", None)
+    app = App(settings, clock, Notifier(os.environ)).start()
+    try:
+        while not asked.wait(60):
+            handler.summarise()
+    finally:
+        app.stop()
+        handler.close()
+
+
+@cli.command("check-config")
+@click.pass_context
+def check_config(ctx: click.Context) -> None:
+    """Judge the settings; every fault is told at once."""
+    settings_of(ctx)
+    click.echo(f"{find_config(ctx.obj) or 'built-in defaults'}: fine")
+
+
+@cli.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Look at what a site engineer would look at; exit 1 when something is not well."""
+    settings = settings_of(ctx)
+    bad = 0
+    for name, fine, text in offline.examine(settings, Clock()):
+        bad += not fine
+        click.echo(f"{'ok  ' if fine else 'FAIL'} {name}: {text}")
+    sys.exit(1 if bad else 0)
+
+
+# --- accounts -----------------------------------------------------------------------------------------
+
+
+@cli.group()
+def key() -> None:
+    """API keys."""
+
+
+@key.command("create")
+@click.option("--name", required=True)
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES))
+@click.pass_context
+def key_create(ctx: click.Context, name: str, roles: tuple[str, ...]) -> None:
+    """Create an API key and print it alone, once."""
+    click.echo(offline.create_key(settings_of(ctx), Clock(), name, list(roles)))
+
+
+@key.command("list")
+@click.pass_context
+def key_list(ctx: click.Context) -> None:
+    """Names and roles of the API keys."""
+    for name, roles in offline.list_keys(settings_of(ctx)):
+        click.echo(f"{name}\t{','.join(roles)}")
+
+
+# --- devices --------------------------------------------------------------------------------------------
+
+
+@cli.group()
+def device() -> None:
+    """Computilities an operator enters or resets."""
+
+
+@device.command("add")
+@click.argument("code")
+@click.option("--username", default="")
+@click.option("--password-file", type=click.Path(exists=True, dir_okay=False), default=None)
+@click.option("--url", default="", help="http://HOST:PORT; needed for --family ccp.")
+@click.option("--type", "kind", default="CAD", show_default=True)
+@click.option("--family", default=None, type=click.Choice(["cad", "cap", "ccp", "edge", "direct", "none"]))
+@click.option("--prefix", default="")
+@click.option("--pin", default=None, help="SHA-256 of its certificate.")
+@click.option("--cluster", default="")
+@click.option("--node", "nodes", multiple=True)
+@click.pass_context
+def device_add(ctx: click.Context, /, code: str, password_file: str | None, **values: Any) -> None:
+    """Preset a computility, with the daemon running or not."""
+    password = read_password(password_file) if password_file else ""
+    offline.add_device(settings_of(ctx), Clock(), code, password=password, **values)
+    click.echo(f"computility {code} is preset")
+
+
+@device.command("reset")
+@click.argument("code")
+@click.pass_context
+def device_reset(ctx: click.Context, code: str) -> None:
+    """Forget user, password and tokens of a computility, so that it can enrol anew."""
+    offline.reset_device(settings_of(ctx), Clock(), code)
+    click.echo(f"computility {code} may enrol anew")
+
+
+# --- packages -----------------------------------------------------------------------------------------------
+
+
+@cli.group()
+def package() -> None:
+    """Algorithm package files."""
+
+
+@package.command("pack")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--out", type=click.Path(), default=None)
+def package_pack(folder: str, out: str | None) -> None:
+    """Make a package file of a folder with an algo.yaml; prints its path."""
+    from acsmpd.packages.pack import pack
+
+    click.echo(pack(Path(folder), Path(out) if out else None))
+
+
+@package.command("check")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+def package_check(file: str) -> None:
+    """Judge a package file by every rule of an import."""
+    from acsmpd.packages.pack import check
+
+    judged = check(Path(file))
+    manifest = judged.manifest
+    click.echo(
+        f"{manifest.name} {manifest.version} of {manifest.provider}: {len(judged.members)} members, fine"
+    )
+    for ability in manifest.abilities:
+        click.echo(f"  {ability.code}  {ability.name}  {','.join(ability.event_ids)}")
+
+
+# --- the interface ---------------------------------------------------------------------------------------------
+
+
+@cli.command("openapi")
+@click.option("--missing", is_flag=True, help="Rows that are planned and not served yet.")
+def openapi_command(missing: bool) -> None:
+    """Print the interface as OpenAPI 3.1."""
+    from acsmpd.api import openapi
+
+    if missing:
+        for row in openapi.missing():
+            click.echo(f"{row.method:7}{row.uri}")
+    else:
+        click.echo(openapi.document().decode())
+
+
+@cli.command()
+@click.argument("action", type=click.Choice(["leave"]))
+@click.argument("code")
+@click.pass_context
+def upstream(ctx: click.Context, action: str, code: str) -> None:
+    """Leave a platform above (UnRegister)."""
+    offline.leave_upstream(settings_of(ctx), Clock(), code)
+    click.echo(f"left platform {code}")
+
+
+def read_password(path: str) -> str:
+    """The password in a file; a trailing newline is dropped."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise faults.Internal(f"cannot read the password file {path}: {error}") from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def main() -> None:
+    """The entry point of the command `acsmpd`."""
+    cli(prog_name="acsmpd")

@@ -1,0 +1,35 @@
+"""What an instance is said to be: derived from the wish and its task, never remembered on its own."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from acsmpd.model import Device, InstanceRow, TaskRow
+
+
+class Status(Struct, frozen=True):
+    status: str  # PENDING RUNNING PAUSED FINISHED ERROR
+    reason: str = ""
+
+
+def instance_status(
+    instance: InstanceRow, task: TaskRow | None, device: Device | None, *, waiting: str = ""
+) -> Status:
+    """`task`: its present place or None; `waiting`: why placement found none (conventions section 11)."""
+    if not instance.on:
+        if task is not None and task.status == "RUNNING" and task.sent:
+            return Status("RUNNING", "being stopped")
+        return Status("FINISHED" if instance.status == "FINISHED" else "PAUSED")
+    if task is None:
+        return Status("PENDING", waiting or "waiting for a place")
+    if device is not None and device.state in ("lost", "gone"):
+        return Status("ERROR", f"computility {device.code} is {device.state}; {waiting or 'no other place'}")
+    if task.parked:
+        return Status("ERROR", task.reason)
+    seen = task.status if task.sent else "PENDING"
+    reason = task.reason
+    if device is not None and device.state != "online":
+        reason = f"last known: computility {device.code} is {device.state}"
+    if seen == "PAUSED":
+        return Status("PENDING", reason or "being started")
+    return Status(seen, reason if seen != "RUNNING" or reason else "")

@@ -1,0 +1,122 @@
+"""The next rung for one subject of the ledger: wanted against observed, nothing else.
+
+Each function names the kind of the next step, or None with the reason for waiting. The engine asks again
+on every pass; nothing is queued ahead, so a crash at any point loses nothing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from acsmpd.model import CopyRow, Device, LoadRow, TaskRow
+
+LOOKS_BEFORE_REPEAT = 2
+"""Complete listings that must lack a thing before it counts as not there (conventions section 6)."""
+
+
+class Rung(Struct, frozen=True):
+    """`step` is the tag of a model step, "" = nothing to do now, "forget" = drop the row; `why` says it."""
+
+    step: str
+    why: str = ""
+
+
+NOTHING = Rung("")
+
+
+def next_for_copy(copy: CopyRow, device: Device | None, *, in_use: bool, stale: bool) -> Rung:
+    """Rung for a package file on a device. `in_use`: a load there wants it; `stale`: the device holds another MD5."""
+    if not copy.wanted and not copy.sent:
+        return Rung("forget")
+    held = _held(copy.parked, device)
+    if held:
+        return Rung("", held)
+    if not copy.wanted:
+        if in_use:
+            return Rung("", "a service of it is still loaded there")
+        if copy.missing >= LOOKS_BEFORE_REPEAT:
+            return Rung("forget")
+        return Rung("delete_copy")
+    if not copy.sent or copy.status == 2 or stale:
+        return Rung("push")
+    return NOTHING
+
+
+def next_for_load(load: LoadRow, copy: CopyRow | None, device: Device | None, *, tasks: int) -> Rung:
+    """Rung for a service on a device. `tasks`: tasks of ours still on it."""
+    if not load.wanted and not load.sent:
+        return Rung("forget")
+    held = _held(load.parked, device)
+    if held:
+        return Rung("", held)
+    if not load.wanted:
+        return _next_for_unload(load, tasks)
+    if copy is None or not copy.sent:
+        return Rung("", "the package file is not on the device yet")
+    if copy.status == 2:
+        return Rung("", f"the package file did not arrive: {copy.error}")
+    if not load.sent or load.status == "ERROR" or load.missing >= LOOKS_BEFORE_REPEAT:
+        return Rung("load")
+    return NOTHING
+
+
+def _next_for_unload(load: LoadRow, tasks: int) -> Rung:
+    if tasks:
+        return Rung("", f"{tasks} tasks still run on it")
+    if load.missing >= LOOKS_BEFORE_REPEAT:
+        return Rung("forget")
+    return Rung("unload")
+
+
+def next_for_task(task: TaskRow, load: LoadRow | None, device: Device | None, *, revision: int) -> Rung:
+    """Rung for an instance's task on a device. `revision`: of the instance's information that is wanted."""
+    if task.wanted == "gone" and not task.sent:
+        return Rung("forget")
+    held = _held(task.parked, device)
+    if held:
+        return Rung("", held)
+    if task.sent and not task.task_id:
+        return _after_unknown(task)
+    if task.wanted == "gone":
+        return Rung("delete_task")
+    if not task.sent:
+        return _create(task, load)
+    if task.revision != revision:
+        return _update(task)
+    if task.wanted == "paused":
+        return Rung("pause_task") if task.status in ("RUNNING", "PENDING", "ERROR") else NOTHING
+    if task.status == "PAUSED":
+        return Rung("resume_task")
+    return NOTHING
+
+
+def _held(parked: bool, device: Device | None) -> str:
+    if device is None:
+        return "the computility is not known"
+    if not device.takes_steps:
+        return f"computility {device.code} is {device.state}"
+    return "refused; waits for a new wish" if parked else ""
+
+
+def _after_unknown(task: TaskRow) -> Rung:
+    """A create whose outcome is unknown: look first; two complete listings without it allow a repeat."""
+    if task.missing < LOOKS_BEFORE_REPEAT:
+        return Rung("", "looking whether the device has created it")
+    return Rung("forget" if task.wanted == "gone" else "create_task")
+
+
+def _create(task: TaskRow, load: LoadRow | None) -> Rung:
+    if task.wanted == "paused":
+        return NOTHING
+    if task.load_id is not None and (load is None or load.status != "RUNNING"):
+        return Rung("", "its service is not running yet" + (f": {load.error}" if load and load.error else ""))
+    return Rung("create_task")
+
+
+def _update(task: TaskRow) -> Rung:
+    """A task the device holds as NEVER may be changed only while paused (Part 4 table 10)."""
+    if task.policy == "ALWAYS" or task.status == "PAUSED":
+        return Rung("update_task")
+    if task.status == "FINISHED":
+        return Rung("delete_task", "a finished task is replaced by a new one")
+    return Rung("pause_task", "it must be paused to be changed")

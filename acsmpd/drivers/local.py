@@ -1,0 +1,330 @@
+"""Commands this box's own compute: unpacks packages, runs their engines, speaks the engine interface to them.
+
+The engine interface is the CAD's task set without its prefix (conventions section 5). Nothing survives the
+daemon: engines die with it, so what is remembered here may be in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from acsmpd import faults
+from acsmpd.clock import Clock
+from acsmpd.drivers.programs import Programs
+from acsmpd.drivers.tasks import TaskRows
+from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
+from acsmpd.model import (
+    CreateTask,
+    DeleteCopy,
+    DeleteTask,
+    Family,
+    Load,
+    LookTask,
+    Observed,
+    Outcome,
+    PauseTask,
+    Peer,
+    Push,
+    ResumeTask,
+    SeenPackage,
+    SeenService,
+    SeenTask,
+    Step,
+    Unload,
+    UpdateTask,
+)
+from acsmpd.runtime.environment import engine_environment
+from acsmpd.runtime.ports import free_port
+from acsmpd.runtime.process import Runtime
+from acsmpd.runtime.values import EngineSpec
+from acsmpd.settings import Settings
+from acsmpd.spec.tables import BY_ID
+from acsmpd.wire.caller import Wire
+
+log = logging.getLogger(__name__)
+
+SILENT_LOOKS = 3
+"""Looks in a row an engine that was well may leave unanswered before it is ended."""
+ID_LENGTH = 36
+
+
+class Use(Struct, frozen=True):
+    """What one running service uses of the box. cpu 1.0 = one core."""
+
+    load_id: str
+    service_id: str
+    package_id: str
+    cpu: float
+    rss_bytes: int
+    pid: int
+    xpu_index: tuple[int, ...] = ()
+    xpu_type: str = ""
+
+
+class _Engine:
+    """One engine we started: where it listens and how it has answered."""
+
+    def __init__(self, step: Load, port: int, started: float) -> None:
+        self.step, self.port, self.started = step, port, started
+        self.well = False
+        self.silent = 0
+        self.error = ""
+
+
+class Local:
+    """The driver of the one computility of family LOCAL. `describe` makes a DeviceInfo of the uses."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        runtime: Runtime,
+        programs: Programs,
+        settings: Settings,
+        clock: Clock,
+        describe: Callable[[Sequence[Use]], dict[str, Any]],
+        logs: Path,
+    ) -> None:
+        self._wire, self._runtime, self._programs, self._clock = wire, runtime, programs, clock
+        self._settings, self._describe, self._logs = settings.runtime, describe, logs
+        self._tasks = TaskRows(wire, "cad")
+        self._lock = threading.Lock()
+        self._engines: dict[str, _Engine] = {}
+
+    # --- looking -------------------------------------------------------------------------------------
+
+    def observe(self, peer: Peer, known: frozenset[str] = frozenset()) -> Observed:
+        """Every package, engine and task of this box. Tasks are None while an engine does not answer."""
+        with self._lock:
+            engines = list(self._engines.values())
+        services = tuple(self._look(engine) for engine in engines)
+        tasks: list[SeenTask] | None = []
+        reasons = []
+        for engine in engines:
+            if self._runtime.alive(engine.step.load_id) is None:
+                continue
+            try:
+                found = self._tasks.listing(self._peer(engine), frozenset(_inner(one) for one in known))
+                if tasks is not None:
+                    tasks.extend(_outer(engine.step.load_id, task) for task in found)
+            except StepFault as fault:
+                tasks = None
+                reasons.append(fault.message)
+        return Observed(
+            info=(self._describe(self._uses(engines)),),
+            packages=tuple(self._packages()),
+            services=services,
+            tasks=None if tasks is None else tuple(tasks),
+            faults=tuple(reasons),
+        )
+
+    def _look(self, engine: _Engine) -> SeenService:
+        """The state of one engine by the engine interface; ends one that is stuck."""
+        step = engine.step
+        if self._runtime.alive(step.load_id) is None:
+            ended = self._runtime.exited(step.load_id)
+            engine.error = engine.error or (
+                f"the engine {ended.reason}" if ended else "the engine is not running"
+            )
+            return self._seen(step, "ERROR", engine.error)
+        try:
+            self._wire.call(BY_ID["cad.get_device_status"], self._peer(engine), timeout_seconds=5.0)
+        except StepFault as fault:
+            return self._unwell(engine, fault.message)
+        engine.well, engine.silent, engine.error = True, 0, ""
+        return self._seen(step, "RUNNING", "")
+
+    def _unwell(self, engine: _Engine, reason: str) -> SeenService:
+        engine.silent += 1
+        age = self._clock.now().mono - engine.started
+        if not engine.well and age < self._settings.start_timeout_seconds:
+            return self._seen(engine.step, "INIT", "")
+        if engine.well and engine.silent < SILENT_LOOKS:
+            return self._seen(engine.step, "RUNNING", "")
+        text = "stopped answering" if engine.well else f"did not answer within {age:.0f} s of its start"
+        engine.error = f"the engine {text}: {reason}"[:300]
+        self._end(engine.step.load_id)
+        return self._seen(engine.step, "ERROR", engine.error)
+
+    def _seen(self, step: Load, status: str, error: str) -> SeenService:
+        return SeenService(
+            package_id=step.package_id,
+            facility_id=step.load_id,
+            status=status,
+            error=error,
+            xpu_type=step.xpu_type,
+        )
+
+    def _packages(self) -> list[SeenPackage]:
+        return [
+            SeenPackage(
+                package_id=package_id,
+                name=manifest.name,
+                version=manifest.version,
+                kind=manifest.kind,
+                progress=1.0,
+            )
+            for package_id, manifest in self._programs.all()
+        ]
+
+    def _uses(self, engines: Sequence[_Engine]) -> list[Use]:
+        found = []
+        for engine in engines:
+            step, running = engine.step, self._runtime.alive(engine.step.load_id)
+            if running is None:
+                continue
+            try:
+                used = self._runtime.usage(step.load_id)
+            except faults.NotFound:
+                continue
+            found.append(
+                Use(
+                    step.load_id, step.service_id, step.package_id, used.cpu, used.rss_bytes, running.pid,
+                    step.xpu_index, step.xpu_type,
+                )
+            )  # fmt: skip
+        return found
+
+    def listeners(self) -> list[tuple[str, int]]:
+        """Where our engines listen; for diagnosis."""
+        with self._lock:
+            return [("127.0.0.1", engine.port) for engine in self._engines.values()]
+
+    # --- doing -----------------------------------------------------------------------------------------
+
+    def perform(self, peer: Peer, step: Step) -> Outcome:
+        match step:
+            case Push():
+                return self._push(step)
+            case DeleteCopy():
+                self._programs.remove(step.package_id)
+                return Outcome()
+            case Load():
+                return self._load(step)
+            case Unload():
+                return self._unload(step)
+            case CreateTask():
+                return self._create(step)
+            case UpdateTask():
+                inner = msgspec.structs.replace(
+                    step, task_id=_inner(step.task_id), info={**step.info, "ID": _inner(step.task_id)}
+                )
+                return self._on_engine(step.load_id, lambda engine: self._tasks.update(engine, inner))
+            case ResumeTask() | PauseTask() | DeleteTask():
+                bare = msgspec.structs.replace(step, task_id=_inner(step.task_id))
+                return self._on_engine(step.load_id, lambda engine: self._tasks.act(engine, bare))
+            case LookTask():
+                task_id = _inner(step.task_id)
+                return self._on_engine(step.load_id, lambda engine: self._tasks.look(engine, task_id))
+
+    def _push(self, step: Push) -> Outcome:
+        try:
+            self._programs.add(step.package_id, Path(step.path), step.md5)
+        except (faults.NoSpace, faults.Internal) as fault:
+            raise Temporary(fault.message) from fault
+        except faults.Fault as fault:
+            raise Permanent(fault.message) from fault
+        return Outcome(progress=1.0)
+
+    def _load(self, step: Load) -> Outcome:
+        """Start the engine of a load; one that runs already is left alone."""
+        if self._runtime.alive(step.load_id) is not None and step.load_id in self._engines:
+            return Outcome(facility_id=step.load_id)
+        found = self._programs.get(step.package_id)
+        if found is None:
+            raise Temporary(f"the program of package {step.package_id} is not unpacked here")
+        program, manifest = found
+        with self._lock:
+            taken = {engine.port for engine in self._engines.values()}
+        try:
+            port = free_port((self._settings.port_from, self._settings.port_to), taken)
+            spec = self._spec(step, program, manifest, port)
+            self._runtime.start(spec)
+        except faults.NoAnswerInTime as fault:
+            raise Unknown(fault.message) from fault
+        except (faults.NotAllowed, faults.InvalidField) as fault:
+            raise Permanent(fault.message) from fault
+        except faults.Fault as fault:
+            raise Temporary(fault.message) from fault
+        with self._lock:
+            self._engines[step.load_id] = _Engine(step, port, self._clock.now().mono)
+        return Outcome(facility_id=step.load_id)
+
+    def _spec(self, step: Load, program: Path, manifest: Any, port: int) -> EngineSpec:
+        env = engine_environment(
+            service_id=step.service_id,
+            port=port,
+            declared=dict(manifest.env),
+            requested=dict(step.env),
+            auth_server=step.auth_address or "",
+            xpu_type=step.xpu_type,
+            card_indexes=step.xpu_index,
+            card_uuids=step.card_uuids,
+        )
+        return EngineSpec(
+            load_id=step.load_id,
+            argv=(*manifest.cmd, *shlex.split(step.args or "")),
+            work=program,
+            env=env,
+            log=self._logs / f"{step.load_id}.log",
+            memory_max_bytes=self._settings.memory_max_bytes,
+            pids_max=self._settings.pids_max,
+        )
+
+    def _unload(self, step: Unload) -> Outcome:
+        self._end(step.load_id)
+        with self._lock:
+            self._engines.pop(step.load_id, None)
+        self._runtime.forget(step.load_id)
+        for path in self._logs.glob(f"{step.load_id}.log*"):
+            path.unlink(missing_ok=True)
+        return Outcome()
+
+    def _end(self, load_id: str) -> None:
+        try:
+            self._runtime.stop(load_id)
+        except faults.NoAnswerInTime as fault:
+            raise Temporary(fault.message) from fault
+
+    def _create(self, step: CreateTask) -> Outcome:
+        outcome = self._on_engine(
+            step.load_id, lambda engine: self._tasks.create(engine, step, service_id=None)
+        )
+        if not outcome.facility_id or step.load_id is None:
+            return outcome
+        task = _outer(step.load_id, outcome.task) if outcome.task else None
+        return Outcome(facility_id=f"{step.load_id}.{outcome.facility_id}", task=task)
+
+    def _on_engine(self, load_id: str | None, act: Callable[[Peer], Outcome]) -> Outcome:
+        """Do it on the load's engine; tasks of an engine that does not run are gone with it."""
+        with self._lock:
+            engine = self._engines.get(load_id or "")
+        if engine is None or self._runtime.alive(engine.step.load_id) is None:
+            return Outcome(gone=True)
+        return act(self._peer(engine))
+
+    def _peer(self, engine: _Engine) -> Peer:
+        return Peer(
+            code=f"engine {engine.step.load_id}",
+            family=Family.EDGE,
+            url=f"http://127.0.0.1:{engine.port}",
+            prefix=self._settings.engine_base_path,
+            auth="none",
+            trusted=True,
+        )
+
+
+def _outer(load_id: str, task: SeenTask) -> SeenTask:
+    """Engines may mint the same ids: outside, an engine's task carries its load in front."""
+    return msgspec.structs.replace(task, task_id=f"{load_id}.{task.task_id}")
+
+
+def _inner(task_id: str) -> str:
+    return task_id[ID_LENGTH + 1 :] if task_id[ID_LENGTH : ID_LENGTH + 1] == "." else task_id

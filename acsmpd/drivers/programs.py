@@ -1,0 +1,77 @@
+"""Unpacked programs of artifact packages on this box: one folder for each, whole or not there."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+from acsmpd import faults
+from acsmpd.packages.archive import judge
+from acsmpd.packages.bytestream import Limits
+from acsmpd.packages.manifest import Manifest
+from acsmpd.packages.unpack import sweep_unpacked, unpack
+
+
+class Programs:
+    """<folder>/<package id>/<md5>/: the program; beside it <md5>.json: what algo.yaml said, written last."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits = folder, limits
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for home in folder.iterdir():
+            sweep_unpacked(home)
+
+    def add(self, package_id: str, file: Path, md5: str) -> None:
+        """Unpack a package file; the one of another MD5 goes when this one stands."""
+        home = self._folder / package_id
+        note = home / f"{md5}.json"
+        with self._lock:
+            if note.exists():
+                return
+            home.mkdir(exist_ok=True, mode=0o700)
+            into = home / md5
+            shutil.rmtree(into, ignore_errors=True)
+            try:
+                manifest = judge(file, self._limits).manifest
+                if manifest.kind != "artifact":
+                    raise faults.NotSupported(
+                        f"package {package_id} is an image; this box runs artifacts only"
+                    )
+                unpack(file, manifest.local_uri, into, self._limits)
+                fresh = home / f"{md5}.part"
+                fresh.write_bytes(manifest.to_json())
+                fresh.replace(note)
+            except OSError as error:
+                raise faults.Internal(f"cannot unpack package {package_id}: {error.strerror}") from error
+            self._drop_others(home, md5)
+
+    def _drop_others(self, home: Path, md5: str) -> None:
+        for old in home.iterdir():
+            if old.name.split(".")[0] != md5:
+                if old.is_dir():
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    old.unlink(missing_ok=True)
+
+    def get(self, package_id: str) -> tuple[Path, Manifest] | None:
+        """The program folder and its manifest, None if it is not unpacked here."""
+        notes = sorted((self._folder / package_id).glob("*.json"))
+        if not notes:
+            return None
+        return notes[-1].with_suffix(""), Manifest.from_json(notes[-1].read_bytes())
+
+    def all(self) -> list[tuple[str, Manifest]]:
+        """Every unpacked package."""
+        found = []
+        for home in sorted(self._folder.iterdir()):
+            known = self.get(home.name)
+            if known is not None:
+                found.append((home.name, known[1]))
+        return found
+
+    def remove(self, package_id: str) -> None:
+        """Nothing of it is left."""
+        with self._lock:
+            shutil.rmtree(self._folder / package_id, ignore_errors=True)

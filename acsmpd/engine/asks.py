@@ -1,0 +1,116 @@
+"""The duty of answering stored questions: a package fetched from an address (tables 1 and 2 of Part 4).
+
+Downloads go to the packages folder as they arrive; what was begun is bounded in time, size and tries.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from acsmpd import faults
+from acsmpd.clock import Moment
+from acsmpd.engine.core import Core
+from acsmpd.engine.imports import Importer
+from acsmpd.engine.lanes import Lanes
+from acsmpd.packages.intake import Incoming, Intake
+from acsmpd.store import asks, services
+from acsmpd.wire.download import Cancelled, Downloader
+
+log = logging.getLogger(__name__)
+
+DEADLINE_SECONDS = 6 * 3600.0
+KEPT_MS = 7 * 86_400_000
+PROGRESS_SECONDS = 1.0
+
+
+class Asks:
+    """Takes open asks one lane each and writes the answer or the fault."""
+
+    def __init__(
+        self, core: Core, lanes: Lanes, downloader: Downloader, intake: Intake, importer: Importer
+    ) -> None:
+        self._core, self._lanes, self._downloader = core, lanes, downloader
+        self._intake, self._importer = intake, importer
+
+    def ensure(self, now: Moment) -> None:
+        with self._core.store.read() as tx:
+            open_asks = asks.waiting(tx)
+        for row in open_asks:
+            self._lanes.take(f"ask:{row['id']}", f"ask:{row['subject']}", partial(self._answer, row))
+
+    def _answer(self, row: dict[str, Any]) -> None:
+        with self._core.store.write() as tx:
+            asks.change(tx, row["id"], self._now_ms(), state="running")
+        try:
+            answer: dict[str, Any] = {"AlgoFilePackageID": self._fetch(row)}
+            state = "done"
+        except faults.Fault as fault:
+            answer, state = {"Code": fault.code, "Message": fault.message}, "failed"
+        except Cancelled:
+            return  # the platform stops: the ask stays and is taken up again at the next start
+        with self._core.store.write() as tx:
+            asks.change(tx, row["id"], self._now_ms(), state=state, answer=answer)
+            if state == "done" and row["arguments"].get("AlgoFilePackageID"):
+                origin = row["arguments"].get("Origin") or ""
+                package_id = answer["AlgoFilePackageID"]
+                services.want_copy(
+                    tx, package_id, self._core.local_code, self._now_ms(), asked=True, origin=origin
+                )
+        log.info("the import of a package by address is %s", state, extra={"subject": row["id"]})
+        self._core.wake()
+
+    def _fetch(self, row: dict[str, Any]) -> str:
+        """Download into the intake while it comes, then import; the ID of the package."""
+        arguments = row["arguments"]
+        url = arguments["Url"]
+        with self._intake.incoming() as file:
+            self._download(row, url, file)
+            received = file.whole(arguments.get("MD5"))
+        name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:256] or "package.tar"
+        return self._importer.import_file(
+            received, name, arguments.get("Origin") or "", arguments.get("AlgoFilePackageID") or ""
+        )
+
+    def _download(self, row: dict[str, Any], url: str, file: Incoming) -> None:
+        said = [float("-inf")]
+
+        def progress(received: int, size: int | None) -> None:
+            now = self._core.clock.now()
+            if now.mono - said[0] >= PROGRESS_SECONDS:
+                said[0] = now.mono
+                with self._core.store.write(durable=False) as tx:
+                    asks.change(tx, row["id"], now.wall_ms, received=received, size=size)
+
+        self._downloader.download(
+            url,
+            file,
+            max_bytes=self._core.settings.packages.max_bytes,
+            deadline_seconds=DEADLINE_SECONDS,
+            progress=progress,
+            cancelled=self._core.stopping.is_set,
+            pause=lambda seconds: self._core.stopping.wait(seconds),
+            restart=file.restart,
+            judge_host=self._judge_host(row),
+        )
+
+    def _now_ms(self) -> int:
+        return self._core.clock.now().wall_ms
+
+    def _judge_host(self, row: dict[str, Any]) -> Callable[[str, int], None]:
+        """An address a platform above gave is fetched only from that platform's own host, unless allowed."""
+        origin = row["arguments"].get("Origin") or ""
+        upstream = next((one for one in self._core.settings.upstream if one.code == origin), None)
+        own = urlsplit(upstream.url).hostname if upstream else None
+
+        def judge(host: str, port: int) -> None:
+            named = {entry.rsplit(":", 1)[0] for entry in self._core.settings.egress.allow}
+            if origin and host != own and host not in named:
+                raise faults.NotAllowed(
+                    f"the package address of platform {origin} points at {host}:{port}, which is another host"
+                )
+
+        return judge

@@ -1,0 +1,79 @@
+"""The engine put together: lanes, retries and one manager for each duty, in the order they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from acsmpd.drivers.upstream import Upstream
+from acsmpd.engine.asks import Asks
+from acsmpd.engine.core import Core, Retries
+from acsmpd.engine.deployments import Deployments
+from acsmpd.engine.engine import Engine
+from acsmpd.engine.housekeeping import Housekeeping
+from acsmpd.engine.imports import Importer
+from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.liveness import Liveness
+from acsmpd.engine.observations import Observations
+from acsmpd.engine.outcomes import Recorder
+from acsmpd.engine.pictures import Pictures
+from acsmpd.engine.placement import Placement
+from acsmpd.engine.relay import Relay
+from acsmpd.engine.statuses import Statuses
+from acsmpd.engine.upstream import Upstreams
+from acsmpd.model import Family
+from acsmpd.packages.intake import Intake
+from acsmpd.store import devices, packages
+from acsmpd.wire.caller import Wire
+from acsmpd.wire.download import Downloader
+
+
+class Assembly:
+    """What app.py starts and hands to the handlers: the engine, `poke`, and the recovery before both."""
+
+    def __init__(
+        self,
+        core: Core,
+        wire: Wire,
+        downloader: Downloader,
+        intake: Intake,
+        importer: Importer,
+        beat: Callable[[], object],
+    ) -> None:
+        self._core, self._intake = core, intake
+        wake, limits = core.wake, core.settings.engine
+        steps = Lanes("step", limits.lanes, limits.lanes_per_device, wake)
+        looks = Lanes("look", limits.lanes, 1, wake)
+        posts = Lanes("post", limits.lanes, 1, wake)
+        fetches = Lanes("fetch", 4, 1, wake)
+        observations = Observations(core, looks, steps)
+        self.poke = observations.poke
+        self._deployments = Deployments(core, steps, Recorder(self.poke), Retries())
+        self._pictures = Pictures(core)
+        placement = Placement(core)
+        managers = (
+            Liveness(core),
+            placement,
+            self._deployments,
+            observations,
+            Statuses(core, placement),
+            Asks(core, fetches, downloader, intake, importer),
+            Relay(core, posts, wire),
+            Upstreams(core, posts, Upstream(wire)),
+            Housekeeping(core, {self._pictures.tidy: 60}),
+        )
+        self.engine = Engine(core, managers, (steps, looks, posts, fetches), beat)
+
+    def recover(self) -> None:
+        """Before the first pass: half uploads swept, open intents unknown, our own compute entered."""
+        now, settings = self._core.clock.now(), self._core.settings
+        with self._core.store.read() as tx:
+            known = [Path(row["path"]) for row in packages.search(tx)]
+        self._intake.sweep(known)
+        self._pictures.sweep()
+        self._deployments.recover(now)
+        with self._core.store.write() as tx:
+            devices.put(
+                tx, self._core.local_code, now.wall_ms, type=settings.local.type, family=Family.LOCAL.value,
+                approved=True, registered=True, enabled=settings.local.enabled, preset=True, state="online",
+            )  # fmt: skip

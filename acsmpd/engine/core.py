@@ -1,0 +1,76 @@
+"""What every manager is given: the store, the clock, the drivers, the keys. Built once, in app.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from acsmpd.clock import Clock, Moment
+from acsmpd.decide.cards import Card
+from acsmpd.drivers.driver import Driver
+from acsmpd.model import Family
+from acsmpd.security.links import LinkSigner
+from acsmpd.security.seal import Sealer
+from acsmpd.settings import Settings
+from acsmpd.store.database import Store
+from acsmpd.store.presence import Presence
+
+
+class Manager(Protocol):
+    """One duty of the engine. Short, any order, talks to the others only through the store."""
+
+    def ensure(self, now: Moment) -> None: ...
+
+
+class Retries:
+    """When a subject may be tried again: monotonic, in memory (after a restart everything may be)."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, key: str, until: float) -> None:
+        with self._lock:
+            self._due[key] = until
+
+    def clear(self, key: str) -> None:
+        with self._lock:
+            self._due.pop(key, None)
+
+    def due(self, key: str, now: float) -> bool:
+        with self._lock:
+            return self._due.get(key, float("-inf")) <= now
+
+    def next_due(self) -> float | None:
+        with self._lock:
+            return min(self._due.values(), default=None)
+
+
+@dataclass(frozen=True)
+class Core:
+    """The engine's surroundings."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    presence: Presence
+    sealer: Sealer
+    signer: LinkSigner
+    drivers: Mapping[Family, Driver]
+    data: Path
+    local_code: str
+    cards: Callable[[], Sequence[Card]] = tuple
+    """the cards of this box as they are now"""
+    port: Callable[[], int] = lambda: 0
+    """the port we listen on, as it turned out"""
+    wake_event: threading.Event = field(default_factory=threading.Event)
+    touched: dict[str, float] = field(default_factory=dict)
+    """subject -> monotonic moment of the last step on it; an observation begun before says nothing about it"""
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def wake(self) -> None:
+        """Have the engine look at the state soon."""
+        self.wake_event.set()

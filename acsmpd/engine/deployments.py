@@ -1,0 +1,168 @@
+"""The duty that makes wishes true: one rung per subject and pass, intent first, outcome recorded.
+
+Copies (package files), loads (services) and tasks are three kinds of subject with one way through.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from acsmpd.clock import Moment
+from acsmpd.decide import steps
+from acsmpd.decide.backoff import delay_seconds
+from acsmpd.engine import stepwork
+from acsmpd.engine.core import Core, Retries
+from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.outcomes import Recorder
+from acsmpd.engine.stepwork import Item
+from acsmpd.faults import Permanent, StepFault, Temporary
+from acsmpd.model import CopyRow, Device, Outcome, Step, TaskRow
+from acsmpd.store import devices, ledger, packages, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Load as LoadTable
+
+
+class Deployments:
+    """Plans the next rung for everything unsettled and hands it to a lane."""
+
+    def __init__(self, core: Core, lanes: Lanes, recorder: Recorder, retries: Retries) -> None:
+        self._core, self._lanes, self._recorder, self._retries = core, lanes, recorder, retries
+
+    def recover(self, now: Moment) -> None:
+        """At start: what was under way has an unknown outcome; looking comes before repeating."""
+        with self._core.store.write() as tx:
+            for intent in ledger.open_intents(tx):
+                ledger.close(
+                    tx, intent["id"], "unknown", "the platform stopped while it was under way", now.wall_ms
+                )
+            services.local_engines_ended(tx, self._core.local_code, now.wall_ms)
+
+    def ensure(self, now: Moment) -> None:
+        with self._core.store.read() as tx:
+            known = devices.all_devices(tx)
+            work = [*self._copies(tx, known), *self._loads(tx, known), *self._tasks(tx, known)]
+        forgotten = [item for item in work if item.rung.step == "forget"]
+        if forgotten:
+            self._forget(forgotten)
+        for item in work:
+            if item.rung.step not in ("", "forget") and self._retries.due(item.key, now.mono):
+                self._start(item)
+
+    # --- which rungs -----------------------------------------------------------------------------
+
+    def _copies(self, tx: Tx, known: dict[str, Device]) -> list[Item]:
+        found = []
+        for row in services.unsettled_copies(tx):
+            copy = msgspec.convert(row, CopyRow)
+            loads = services.loads(
+                tx, LoadTable.package_id == copy.package_id, LoadTable.device == copy.device
+            )
+            in_use = any(load.wanted or load.sent for load in loads)
+            old = copy.sent and row["platform_md5"] and row["platform_md5"] != copy.md5
+            stale = bool(old and not any(load.sent for load in loads))
+            rung = steps.next_for_copy(copy, known.get(copy.device), in_use=in_use, stale=stale)
+            found.append(Item("copy", str(copy.id), copy.device, copy.attempts, rung))
+        return found
+
+    def _loads(self, tx: Tx, known: dict[str, Device]) -> list[Item]:
+        found = []
+        for load in services.unsettled_loads(tx):
+            row = services.copy(tx, load.package_id, load.device)
+            copy = msgspec.convert(row, CopyRow) if row else None
+            package = packages.get(tx, load.package_id)
+            if (
+                copy is not None
+                and package is not None
+                and copy.sent
+                and copy.md5 != package["md5"]
+                and not load.sent
+            ):
+                copy = replace(copy, sent=False)  # another file than the platform holds now: replaced first
+            tasks = services.tasks_on(tx, load.id)
+            rung = steps.next_for_load(load, copy, known.get(load.device), tasks=tasks)
+            found.append(Item("load", load.id, load.device, load.attempts, rung))
+        return found
+
+    def _tasks(self, tx: Tx, known: dict[str, Device]) -> list[Item]:
+        found = []
+        for row in plans.unsettled_tasks(tx):
+            task = msgspec.convert(row, TaskRow)
+            load = services.load(tx, task.load_id) if task.load_id else None
+            revision = row["wanted_revision"] if row["wanted_revision"] is not None else task.revision
+            rung = steps.next_for_task(task, load, known.get(task.device), revision=revision)
+            found.append(Item("task", str(task.id), task.device, task.attempts, rung))
+        return found
+
+    # --- doing them --------------------------------------------------------------------------------
+
+    def _forget(self, items: list[Item]) -> None:
+        with self._core.store.write() as tx:
+            for item in items:
+                if not self._lanes.busy(item.key):
+                    stepwork.forget(tx, item.kind, item.subject)
+
+    def _start(self, item: Item) -> None:
+        self._lanes.take(item.key, item.device, lambda: self._perform(item))
+
+    def _perform(self, item: Item) -> None:
+        """In a lane: intent on disk, the call outside any transaction, the outcome on disk."""
+        now = self._core.clock.now()
+        with self._core.store.write() as tx:
+            try:
+                prepared = stepwork.prepare(self._core, tx, item)
+            except StepFault as fault:
+                self._record(tx, item, fault)
+                return
+            if prepared is None:
+                return
+            intent = ledger.begin(
+                tx, kind=item.kind, subject=item.subject, device=item.device,
+                step=item.rung.step, attempt=item.attempts + 1, now_ms=now.wall_ms,
+            )  # fmt: skip
+            then = stepwork.mark_sent(tx, item, now.wall_ms)
+        self._core.touched[item.key] = now.mono
+        result = self._call(item, *prepared)
+        self._core.touched[item.key] = self._core.clock.now().mono
+        with self._core.store.write() as tx:
+            text = "" if isinstance(result, Outcome) else result.message
+            ledger.close(tx, intent, _outcome_name(result), text, self._core.clock.now().wall_ms)
+            self._record(tx, item, result, then)
+
+    def _call(self, item: Item, peer: Any, step: Step) -> Outcome | StepFault:
+        driver = self._core.drivers.get(peer.family)
+        if driver is None:
+            return Permanent(f"no driver commands a computility of family {peer.family.value}")
+        try:
+            outcome = driver.perform(peer, step)
+        except StepFault as fault:
+            return fault
+        now = self._core.clock.now()
+        self._core.presence.answered(item.device, now.mono)
+        return outcome
+
+    def _record(
+        self, tx: Tx, item: Item, result: Outcome | StepFault, then: dict[str, Any] | None = None
+    ) -> None:
+        now = self._core.clock.now()
+        if self._recorder.record(tx, item, result, now, then or {}):
+            self._retries.clear(item.key)
+            return
+        engine = self._core.settings.engine
+        pause = delay_seconds(
+            item.attempts + 1,
+            first=engine.backoff_first_seconds,
+            limit=engine.backoff_max_seconds,
+            salt=item.key,
+        )
+        self._retries.wait(item.key, now.mono + pause)
+
+
+def _outcome_name(result: Outcome | StepFault) -> str:
+    if isinstance(result, Outcome):
+        return "done"
+    if isinstance(result, Permanent):
+        return "permanent"
+    return "temporary" if isinstance(result, Temporary) else "unknown"

@@ -1,0 +1,110 @@
+"""The duty of knowing who is there: judges every computility by decide/liveness and writes what changed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from acsmpd.clock import Moment
+from acsmpd.decide import liveness
+from acsmpd.engine.core import Core
+from acsmpd.model import Family
+from acsmpd.store import alarms, devices
+from acsmpd.store.database import Tx
+from acsmpd.store.presence import Sign
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 5.0
+
+
+class Liveness:
+    """One state for each computility, with since and reason, the same wherever it is shown."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._flushed = float("-inf")
+        self._left: dict[str, float] = {}
+        computility = core.settings.computility
+        self._limits = liveness.Limits(computility.suspect_seconds, computility.lost_seconds)
+
+    def ensure(self, now: Moment) -> None:
+        with self._core.store.read() as tx:
+            rows = {row["code"]: row for row in devices.all_rows(tx)}
+        facts = {code: self._facts(row) for code, row in rows.items() if row["family"] != Family.LOCAL.value}
+        verdicts, mass = liveness.judge_all(
+            facts,
+            started=self._core.presence.started,
+            now=now.mono,
+            limits=self._limits,
+            interval=self._core.settings.observe.interval_seconds,
+        )
+        verdicts |= {
+            code: liveness.Verdict("online", "")
+            for code, row in rows.items()
+            if row["family"] == Family.LOCAL.value
+        }
+        changed = {
+            code: verdict
+            for code, verdict in verdicts.items()
+            if (verdict.state, verdict.reason) != (rows[code]["state"], rows[code]["state_reason"])
+        }
+        flush = now.mono - self._flushed >= FLUSH_SECONDS
+        if changed or flush:
+            with self._core.store.write(durable=False) as tx:
+                for code, verdict in changed.items():
+                    self._write(tx, rows[code], verdict, now)
+                self._flush(tx, rows, now)
+                self._mass_alarm(tx, mass, now)
+
+    def _facts(self, row: dict[str, Any]) -> liveness.Facts:
+        sign: Sign = self._core.presence.of(row["code"])
+        return liveness.Facts(
+            state=row["state"],
+            registered=bool(row["registered"]) or bool(row["preset"] and row["ip"]),
+            callable=bool(row["ip"]),
+            heard=sign.heard,
+            answered=sign.answered,
+            failures=sign.failures,
+            failing_since=sign.failing_since,
+            failure=sign.failure,
+            ever_heard=bool(row["ever_heard"]),
+            ever_answered=bool(row["ever_answered"]),
+            left_at=self._left.get(row["code"]),
+        )
+
+    def _write(self, tx: Tx, row: dict[str, Any], verdict: liveness.Verdict, now: Moment) -> None:
+        code = row["code"]
+        values: dict[str, Any] = {"state": verdict.state, "state_reason": verdict.reason}
+        if verdict.state != row["state"]:
+            values["state_since_ms"] = now.wall_ms
+            log.info("computility is %s: %s", verdict.state, verdict.reason or "fine", extra={"device": code})
+            if verdict.state in ("lost", "gone"):
+                self._left[code] = now.mono
+            if verdict.state == "lost":
+                alarms.raise_alarm(tx, "computility_lost", code, verdict.reason, now.wall_ms)
+            elif verdict.state in ("online", "gone"):
+                alarms.end_alarm(tx, "computility_lost", code, now.wall_ms)
+        devices.change(tx, code, **values)
+
+    def _flush(self, tx: Tx, rows: dict[str, dict[str, Any]], now: Moment) -> None:
+        """Write last-heard times of those that gave a sign, in one batch."""
+        self._flushed = now.mono
+        for code in self._core.presence.take_dirty():
+            sign = self._core.presence.of(code)
+            values: dict[str, Any] = {}
+            if sign.heard is not None:
+                values |= {"heard_ms": now.wall_ms - int((now.mono - sign.heard) * 1000), "ever_heard": True}
+            if sign.answered is not None:
+                values |= {
+                    "answered_ms": now.wall_ms - int((now.mono - sign.answered) * 1000),
+                    "ever_answered": True,
+                }
+            if values and code in rows:
+                devices.change(tx, code, **values)
+
+    def _mass_alarm(self, tx: Tx, mass: str, now: Moment) -> None:
+        if mass:
+            alarms.raise_alarm(tx, "own_line", self._core.settings.site_code, mass, now.wall_ms)
+        else:
+            alarms.end_alarm(tx, "own_line", self._core.settings.site_code, now.wall_ms)

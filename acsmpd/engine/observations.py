@@ -1,0 +1,204 @@
+"""The duty of looking: every computility is observed on a period, or soon after something was done to it.
+
+What is seen is compared with the ledger in one write; nothing is inferred from a listing that is not whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from acsmpd.clock import Moment
+from acsmpd.decide import ownership
+from acsmpd.decide.placement import events_of
+from acsmpd.decide.streams import stream_url_of
+from acsmpd.engine import peers
+from acsmpd.engine.core import Core
+from acsmpd.engine.lanes import Lanes
+from acsmpd.faults import StepFault
+from acsmpd.model import Family, LoadRow, Observed, Peer, SeenService, SeenTask, TaskRow
+from acsmpd.store import devices, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Copy, Load, Task
+
+log = logging.getLogger(__name__)
+
+STEADY_SECONDS = 60.0
+"""A service that has run this long has its count of tries set back."""
+
+
+class Observations:
+    """Keeps every computility looked at; `poke` brings one forward."""
+
+    def __init__(self, core: Core, lanes: Lanes, steps: Lanes) -> None:
+        self._core, self._lanes, self._steps = core, lanes, steps
+        self._due: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def poke(self, code: str) -> None:
+        """Look at this one on the next pass."""
+        with self._lock:
+            self._due[code] = float("-inf")
+        self._core.wake()
+
+    def ensure(self, now: Moment) -> None:
+        with self._core.store.read() as tx:
+            rows = [row for row in devices.all_rows(tx) if row["enabled"] and row["approved"]]
+        for row in rows:
+            callable_ = row["family"] == Family.LOCAL.value or (row["ip"] and row["registered"])
+            if callable_ and self._is_due(row["code"], now.mono):
+                self._look(row["code"], now)
+
+    def _is_due(self, code: str, now: float) -> bool:
+        with self._lock:
+            return self._due.get(code, float("-inf")) <= now
+
+    def _look(self, code: str, now: Moment) -> None:
+        if self._lanes.take(f"observe:{code}", code, lambda: self._observe(code)):
+            with self._lock:
+                self._due[code] = now.mono + self._core.settings.observe.interval_seconds
+
+    def _observe(self, code: str) -> None:
+        begun = self._core.clock.now()
+        with self._core.store.read() as tx:
+            peer = peers.peer_of(self._core, tx, code)
+            known = frozenset(task.task_id for task in plans.tasks(tx, Task.device == code) if task.task_id)
+        driver = self._core.drivers.get(peer.family) if peer else None
+        if peer is None or driver is None:
+            return
+        try:
+            seen = driver.observe(peer, known)
+        except StepFault as fault:
+            self._core.presence.failed(code, self._core.clock.now().mono, fault.message)
+            log.warning("cannot observe: %s", fault.message, extra={"device": code})
+            return
+        self._core.presence.answered(code, self._core.clock.now().mono)
+        self._record(peer, seen, begun)
+
+    def _record(self, peer: Peer, seen: Observed, begun: Moment) -> None:
+        with self._core.store.write(durable=False) as tx:
+            devices.change(tx, peer.code, info=list(seen.info), observed_ms=begun.wall_ms)
+            self._packages(tx, peer, seen, begun)
+            self._services(tx, peer, seen, begun)
+            if seen.tasks is not None:
+                self._tasks(tx, peer.code, seen.tasks, begun)
+
+    def _touched(self, key: str, begun: Moment) -> bool:
+        """Whether a step on the subject is under way or ended after this look began."""
+        return self._steps.busy(key) or self._core.touched.get(key, float("-inf")) >= begun.mono
+
+    # --- packages ----------------------------------------------------------------------------------
+
+    def _packages(self, tx: Tx, peer: Peer, seen: Observed, begun: Moment) -> None:
+        if seen.packages is None:
+            return
+        shown = {package.package_id: package for package in seen.packages}
+        ledger = services.copies(tx, Copy.device == peer.code)
+        for copy in ledger:
+            package = shown.get(copy.package_id)
+            if not copy.sent or self._touched(f"copy:{copy.id}", begun):
+                continue
+            if package is not None and (copy.status != package.status or copy.missing):
+                services.change_copy(
+                    tx, copy.id, status=package.status, error=package.error, missing=0,
+                    progress=1.0 if package.status == 3 else package.progress or 0.0, changed_ms=begun.wall_ms,
+                )  # fmt: skip
+            elif package is None and peer.family is Family.LOCAL and copy.status == 3:
+                services.change_copy(tx, copy.id, sent=False, status=1)
+        ours = {copy.package_id for copy in ledger if copy.sent}
+        foreign = [
+            {
+                "foreign_id": package.package_id,
+                "status": str(package.status),
+                "detail": {"Name": package.name},
+            }
+            for package in seen.packages
+            if package.package_id not in ours
+        ]
+        devices.replace_foreign(tx, peer.code, "package", foreign, begun.wall_ms)
+
+    # --- services ------------------------------------------------------------------------------------
+
+    def _services(self, tx: Tx, peer: Peer, seen: Observed, begun: Moment) -> None:
+        if seen.services is None:
+            return
+        left = list(seen.services)
+        for load in services.loads(tx, Load.device == peer.code, Load.sent == True):
+            service = _service_of(load, left)
+            if service is not None:
+                left.remove(service)
+            if not self._touched(f"load:{load.id}", begun):
+                self._service(tx, load, service, begun)
+        foreign = [
+            {"foreign_id": one.facility_id or one.package_id, "status": one.status, "detail": {"PackageID": one.package_id}}
+            for one in left
+        ]  # fmt: skip
+        devices.replace_foreign(tx, peer.code, "service", foreign, begun.wall_ms)
+
+    def _service(self, tx: Tx, load: LoadRow, service: SeenService | None, begun: Moment) -> None:
+        values: dict[str, Any] = {}
+        if service is None:
+            values["missing"] = load.missing + 1
+            if load.missing + 1 >= 2 and load.status == "RUNNING":
+                values |= {"status": "ERROR", "error": "the device no longer shows it running"}
+        else:
+            if load.missing:
+                values["missing"] = 0
+            if load.status != service.status or load.error != service.error:
+                values |= {"status": service.status, "error": service.error}
+            steady = begun.mono - self._core.touched.get(f"load:{load.id}", float("-inf")) > STEADY_SECONDS
+            if service.status == "RUNNING" and load.attempts and steady:
+                values["attempts"] = 0
+        if values:
+            services.change_load(tx, load.id, changed_ms=begun.wall_ms, **values)
+
+    # --- tasks ---------------------------------------------------------------------------------------
+
+    def _tasks(self, tx: Tx, code: str, seen: tuple[SeenTask, ...], begun: Moment) -> None:
+        ledger = plans.tasks(tx, Task.device == code)
+        wanted = {
+            task.instance_id: _wanted(tx, task.instance_id)
+            for task in ledger
+            if task.sent and not task.task_id
+        }
+        matched = ownership.match(ledger, wanted, seen)
+        for task in ledger:
+            if task.sent and not self._touched(f"task:{task.id}", begun):
+                self._task(tx, task, matched.found.get(task.id), begun)
+        foreign = [
+            {"foreign_id": one.task_id, "status": one.status, "detail": {"Url": one.stream_url, "EventIDs": one.event_ids}}
+            for one in matched.foreign
+        ]  # fmt: skip
+        devices.replace_foreign(tx, code, "task", foreign, begun.wall_ms)
+
+    def _task(self, tx: Tx, task: TaskRow, seen: SeenTask | None, begun: Moment) -> None:
+        values: dict[str, Any] = {}
+        if seen is None:
+            values = {"missing": task.missing + 1}
+            if task.task_id and task.missing + 1 >= 2:
+                values = {"sent": False, "task_id": "", "missing": 0, "status": "PENDING",
+                          "reason": "it was gone from the device"}  # fmt: skip
+        else:
+            changed = (task.task_id, task.status, task.missing) != (seen.task_id, seen.status, 0)
+            if changed or (seen.error and seen.error != task.reason):
+                values = {"task_id": seen.task_id, "status": seen.status, "missing": 0, "reason": seen.error}
+        if values:
+            plans.change_task(tx, task.id, changed_ms=begun.wall_ms, **values)
+
+
+def _service_of(load: LoadRow, seen: list[SeenService]) -> SeenService | None:
+    """The shown service that is this load: by the facility's id, on a CAD by the package."""
+    for service in seen:
+        if service.facility_id and service.facility_id in (load.facility_id, load.id):
+            return service
+    for service in seen:
+        if not service.facility_id and service.package_id == load.package_id:
+            return service
+    return None
+
+
+def _wanted(tx: Tx, instance_id: str) -> ownership.Wanted:
+    instance = plans.any_instance(tx, instance_id)
+    info = instance["info"] if instance else {}
+    return ownership.Wanted(stream_url_of(info), frozenset(events_of(info)))

@@ -1,0 +1,153 @@
+"""What the ledger says after a step: done, back off, refused for good, or unknown and to be looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from acsmpd.clock import Moment
+from acsmpd.engine.stepwork import Item
+from acsmpd.faults import Permanent, StepFault, Temporary
+from acsmpd.model import Outcome
+from acsmpd.store import alarms, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Copy, Task
+
+LOADS_BEFORE_A_NEW_PUSH = 6
+"""Refused loads of a file that never showed up on the device, before the file is delivered again."""
+
+
+class Recorder:
+    """Writes outcomes. `poke` asks for an early observation of a device."""
+
+    def __init__(self, poke: Callable[[str], None]) -> None:
+        self._poke = poke
+
+    def record(
+        self, tx: Tx, item: Item, result: Outcome | StepFault, now: Moment, then: dict[str, Any]
+    ) -> bool:
+        """Write one outcome, with `then` of the row if it was done; False: wait before the next try."""
+        if isinstance(result, Outcome):
+            if item.kind == "task":
+                self._task_done(tx, item, result, now, then)
+            else:
+                {"copy": self._copy_done, "load": self._load_done}[item.kind](tx, item, result, now)
+            self._poke(item.device)
+            return True
+        self._poke(item.device)
+        if isinstance(result, Permanent):
+            self._refused(tx, item, result, now)
+        elif isinstance(result, Temporary):
+            self._not_happened(tx, item, result.message)
+        else:
+            self._unknown(tx, item, result.message)
+        return False
+
+    # --- done --------------------------------------------------------------------------------------
+
+    def _copy_done(self, tx: Tx, item: Item, outcome: Outcome, now: Moment) -> None:
+        row_id = int(item.subject)
+        if item.rung.step == "delete_copy":
+            copy = services.copies(tx, Copy.id == row_id)
+            if copy and copy[0].wanted:
+                services.change_copy(tx, row_id, sent=False, status=1, attempts=0)
+            else:
+                services.drop_copy(tx, row_id)
+            return
+        values: dict[str, Any] = {"error": "", "attempts": 0, "changed_ms": now.wall_ms}
+        if outcome.progress == 1.0:
+            values |= {"status": 3, "progress": 1.0}
+        services.change_copy(tx, row_id, **values)
+
+    def _load_done(self, tx: Tx, item: Item, outcome: Outcome, now: Moment) -> None:
+        load = services.load(tx, item.subject)
+        if load is None:
+            return
+        if item.rung.step == "unload":
+            if load.wanted:
+                services.change_load(tx, load.id, sent=False, status="INIT", attempts=0)
+            else:
+                services.drop_load(tx, load.id)
+            return
+        services.change_load(tx, load.id, facility_id=outcome.facility_id, error="", changed_ms=now.wall_ms)
+        copy = services.copy(tx, load.package_id, load.device)
+        if copy is not None and copy["status"] != 3:
+            services.change_copy(tx, copy["id"], status=3, progress=1.0, error="", changed_ms=now.wall_ms)
+
+    def _task_done(self, tx: Tx, item: Item, outcome: Outcome, now: Moment, then: dict[str, Any]) -> None:
+        row_id, step = int(item.subject), item.rung.step
+        if step == "delete_task":
+            plans.drop_task(tx, row_id)
+            return
+        values: dict[str, Any] = {"attempts": 0, "reason": "", "changed_ms": now.wall_ms}
+        if outcome.gone:
+            values |= {
+                "sent": False,
+                "task_id": "",
+                "status": "PENDING",
+                "reason": "it was gone from the device",
+            }
+        elif step == "create_task":
+            status = outcome.task.status if outcome.task else "PENDING"
+            taken = plans.tasks(
+                tx, Task.device == item.device, Task.task_id == outcome.facility_id, Task.id != row_id
+            )
+            # An id that is another's cannot be ours: the listing will tell which one is.
+            values |= {"task_id": "" if taken else outcome.facility_id, "status": status}
+        elif step == "update_task":
+            values |= then
+        else:
+            values["status"] = "PAUSED" if step == "pause_task" else "PENDING"
+        plans.change_task(tx, row_id, **values)
+
+    # --- not done ------------------------------------------------------------------------------------
+
+    def _not_happened(self, tx: Tx, item: Item, text: str) -> None:
+        step = item.rung.step
+        if item.kind == "copy":
+            services.change_copy(
+                tx, int(item.subject), error=text, **({"sent": False} if step == "push" else {})
+            )
+        elif item.kind == "load":
+            services.change_load(tx, item.subject, error=text, **({"sent": False} if step == "load" else {}))
+        else:
+            plans.change_task(
+                tx, int(item.subject), reason=text, **({"sent": False} if step == "create_task" else {})
+            )
+
+    def _unknown(self, tx: Tx, item: Item, text: str) -> None:
+        """It may have happened: the row stays `sent`, and only a look decides."""
+        if item.kind == "copy":
+            services.change_copy(tx, int(item.subject), error=text, missing=0)
+        elif item.kind == "load":
+            services.change_load(tx, item.subject, error=text, missing=0)
+        else:
+            plans.change_task(tx, int(item.subject), reason=text, missing=0)
+
+    def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> None:
+        if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item):
+            self._not_happened(tx, item, fault.message)
+            return
+        text, step = fault.message, item.rung.step
+        if item.kind == "copy":
+            values: dict[str, Any] = {"sent": False, "status": 2} if step == "push" else {}
+            services.change_copy(tx, int(item.subject), error=text, parked=True, **values)
+        elif item.kind == "load":
+            values = {"sent": False, "status": "ERROR"} if step == "load" else {}
+            services.change_load(tx, item.subject, error=text, parked=True, **values)
+        else:
+            values = {"sent": False, "status": "ERROR"} if step == "create_task" else {}
+            plans.change_task(tx, int(item.subject), reason=text, parked=True, **values)
+        alarms.raise_alarm(
+            tx, "step_refused", item.key, f"{step} on computility {item.device}: {text}", now.wall_ms
+        )
+
+    def _still_arriving(self, tx: Tx, item: Item) -> bool:
+        """Whether a refused load may only mean that the device has not fetched the package file yet."""
+        load = services.load(tx, item.subject)
+        copy = services.copy(tx, load.package_id, load.device) if load else None
+        if copy is None or copy["status"] == 3:
+            return False
+        if item.attempts and item.attempts % LOADS_BEFORE_A_NEW_PUSH == 0:
+            services.change_copy(tx, copy["id"], sent=False)
+        return item.attempts < 3 * LOADS_BEFORE_A_NEW_PUSH

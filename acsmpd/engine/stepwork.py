@@ -1,0 +1,241 @@
+"""From a rung to a step: what is read from the store to perform it, and what is marked before it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from acsmpd.decide.cards import Assignment, Share, Wish, assign
+from acsmpd.decide.steps import Rung
+from acsmpd.engine import peers
+from acsmpd.engine.core import Core
+from acsmpd.faults import Temporary
+from acsmpd.model import (
+    CreateTask,
+    DeleteCopy,
+    DeleteTask,
+    Load,
+    LoadRow,
+    PauseTask,
+    Peer,
+    Push,
+    ResumeTask,
+    Step,
+    Unload,
+    UpdateTask,
+)
+from acsmpd.store import packages, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Copy, Task
+
+OURS = (
+    "AlgoServiceID",
+    "ComputilityCode",
+    "Name",
+    "Number",
+    "Status",
+    "Reason",
+    "TaskID",
+    "TaskName",
+    "RestartPolicy",
+)
+"""Members of an AlgoTaskInfo that are extensions of ours and stay here."""
+
+
+class Item(Struct, frozen=True):
+    """One subject of one pass: kind copy | load | task, its key in the store, and the rung to take."""
+
+    kind: str
+    subject: str
+    device: str
+    attempts: int
+    rung: Rung
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}:{self.subject}"
+
+
+def prepare(core: Core, tx: Tx, item: Item) -> tuple[Peer, Step] | None:
+    """The peer and the step, from the rows as they are now; None if there is nothing left to do it for."""
+    peer = peers.peer_of(core, tx, item.device)
+    if peer is None:
+        return None
+    step = {"copy": _copy_step, "load": _load_step, "task": _task_step}[item.kind](core, tx, item, peer)
+    return None if step is None else (peer, step)
+
+
+def _copy_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
+    row = tx.row(Copy.select().where(Copy.id == int(item.subject)))
+    if row is None:
+        return None
+    if item.rung.step == "delete_copy":
+        return DeleteCopy(package_id=row["package_id"])
+    package = packages.get(tx, row["package_id"])
+    if package is None:
+        return None
+    base = peers.base_url_for(core, _host_of(peer))
+    return Push(
+        package_id=package["id"],
+        url=peers.package_link(core, base, package["id"], item.device, row["generation"]),
+        path=package["path"],
+        md5=package["md5"],
+    )
+
+
+def _host_of(peer: Peer) -> str:
+    return peer.url.split("://", 1)[-1].rsplit(":", 1)[0].strip("[]")
+
+
+def _load_step(core: Core, tx: Tx, item: Item, _peer: Peer) -> Step | None:
+    load = services.load(tx, item.subject)
+    service = services.service(tx, load.service_id) if load else None
+    if load is None or service is None:
+        return None
+    if item.rung.step == "unload":
+        return Unload(
+            load_id=load.id,
+            service_id=load.service_id,
+            package_id=load.package_id,
+            facility_id=load.facility_id,
+        )
+    cards = _cards_for(core, tx, load) if item.device == core.local_code else None
+    return Load(
+        load_id=load.id,
+        service_id=load.service_id,
+        package_id=load.package_id,
+        env=tuple((entry["Name"], entry["Value"]) for entry in service["env"]),
+        args=service["args"],
+        license_url=service["license_url"],
+        xpu_index=tuple(card.index for card in cards.cards) if cards else (),
+        xpu_type=cards.cards[0].type if cards else "",
+        card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),
+    )
+
+
+def _cards_for(core: Core, tx: Tx, load: LoadRow) -> Assignment | None:
+    """The cards of this box a load gets, kept over restarts; None when its package runs on CPU."""
+    package = packages.get(tx, load.package_id)
+    wishes = (package["manifest"].get("xpu") or []) if package else []
+    if not wishes:
+        return None
+    reasons = []
+    taken = [
+        Share(load_id=one.load_id, index=one.index, quota=one.quota)
+        for one in services.card_shares(tx, core.local_code)
+    ]
+    for xpu in wishes:
+        wish = Wish(
+            load_id=load.id, quota=xpu.get("quota") or 1.0, accelerator=xpu.get("accelerator") or None,
+            vendor=xpu.get("vendor") or None,
+        )  # fmt: skip
+        found = assign(core.cards(), taken, wish)
+        if isinstance(found, Assignment):
+            indexes = [share.index for share in found.shares]
+            services.change_load(
+                tx, load.id, xpu_index=indexes, xpu_type=found.cards[0].type, xpu_quota=found.shares[0].quota
+            )
+            return found
+        reasons.append(found)
+    raise Temporary("; ".join(reasons))
+
+
+def _task_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
+    task = plans.task(tx, int(item.subject))
+    if task is None:
+        return None
+    load_id, kind = task.load_id, item.rung.step
+    if kind == "delete_task":
+        return DeleteTask(task_id=task.task_id, load_id=load_id)
+    if kind == "pause_task":
+        return PauseTask(task_id=task.task_id, load_id=load_id)
+    if kind == "resume_task":
+        return ResumeTask(task_id=task.task_id, load_id=load_id)
+    instance = plans.any_instance(tx, task.instance_id)
+    if instance is None:
+        return None
+    info = info_to_send(core, instance, task.labels, peer)
+    if kind == "update_task":
+        info["ID"] = task.task_id
+        return UpdateTask(
+            task_id=task.task_id, info=info, restart_policy=instance["restart_policy"], load_id=load_id
+        )
+    load = services.load(tx, load_id) if load_id else None
+    return CreateTask(
+        info=info,
+        restart_policy=instance["restart_policy"],
+        facility_service_id=(load.facility_id or None) if load else None,
+        load_id=load_id,
+    )
+
+
+def info_to_send(
+    core: Core, instance: dict[str, Any], labels: dict[str, Any] | None, peer: Peer
+) -> dict[str, Any]:
+    """The AlgoTaskInfo a device gets: the caller's words, our receiver, our ID, the chosen package's labels."""
+    info = {name: value for name, value in instance["info"].items() if name not in OURS}
+    info["ID"] = instance["id"]
+    receiver = peers.result_link(core, peers.base_url_for(core, _host_of(peer)), instance["id"])
+    append = core.settings.results.mode == "append"
+    info["RulesParams"] = [
+        {**rule, "ResultReceiveUrl": [receiver, *(_as_list(rule.get("ResultReceiveUrl")) if append else [])]}
+        for rule in info.get("RulesParams") or []
+    ]
+    if labels is not None:
+        info["Labels"] = {**(info.get("Labels") or {}), **labels}
+    return info
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
+    """Say in the ledger's row that the step is leaving: from here on the device may have it.
+
+    Returns what of the row becomes true only when the step is done.
+    """
+    step = item.rung.step
+    values: dict[str, Any] = {"attempts": item.attempts + 1, "changed_ms": now_ms}
+    if item.kind == "copy":
+        if step == "push":
+            md5 = _md5_now(tx, item)
+            values |= {"sent": True, "status": 1, "missing": 0, "progress": 0.0, "md5": md5}
+        services.change_copy(tx, int(item.subject), **values)
+        return {}
+    if item.kind == "load":
+        if step == "load":
+            values |= {"sent": True, "status": "INIT", "missing": 0}
+        services.change_load(tx, item.subject, **values)
+        return {}
+    held = _held_after(tx, item)
+    if step == "create_task":
+        values |= {"sent": True, "task_id": "", "missing": 0, "status": "PENDING", **held}
+    plans.change_task(tx, int(item.subject), **values)
+    return held if step == "update_task" else {}
+
+
+def _md5_now(tx: Tx, item: Item) -> str:
+    row = tx.row(Copy.select(Copy.package_id).where(Copy.id == int(item.subject)))
+    package = packages.get(tx, row["package_id"]) if row else None
+    return str(package["md5"]) if package else ""
+
+
+def _held_after(tx: Tx, item: Item) -> dict[str, Any]:
+    """Which revision and policy the device will hold when it has taken this."""
+    row = tx.row(Task.select(Task.instance_id).where(Task.id == int(item.subject)))
+    instance = plans.any_instance(tx, row["instance_id"]) if row else None
+    if instance is None:
+        return {}
+    return {"revision": instance["revision"], "policy": instance["restart_policy"]}
+
+
+def forget(tx: Tx, kind: str, subject: str) -> None:
+    """Drop a row whose subject is gone from its device."""
+    if kind == "copy":
+        services.drop_copy(tx, int(subject))
+    elif kind == "load":
+        services.drop_load(tx, subject)
+    else:
+        plans.drop_task(tx, int(subject))

@@ -1,0 +1,32 @@
+"""Stored questions that need an outgoing call; handlers write them, the engine answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Ask
+
+
+def put(tx: Tx, ask_id: str, kind: str, subject: str, arguments: dict[str, Any], now_ms: int) -> None:
+    tx.run(
+        Ask.insert(
+            id=ask_id, kind=kind, subject=subject, arguments=arguments, created_ms=now_ms, changed_ms=now_ms
+        )
+    )  # fmt: skip
+
+
+def get(tx: Tx, ask_id: str) -> dict[str, Any] | None:
+    return tx.row(Ask.select().where(Ask.id == ask_id))
+
+
+def waiting(tx: Tx) -> list[dict[str, Any]]:
+    return tx.rows(Ask.select().where(Ask.state.in_(("open", "running"))).order_by(Ask.created_ms))
+
+
+def change(tx: Tx, ask_id: str, now_ms: int, **values: Any) -> None:
+    tx.run(Ask.update(changed_ms=now_ms, **values).where(Ask.id == ask_id))
+
+
+def trim(tx: Tx, older_than_ms: int) -> int:
+    return int(tx.run(Ask.delete().where(Ask.state.in_(("done", "failed")), Ask.changed_ms < older_than_ms)))

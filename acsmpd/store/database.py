@@ -1,0 +1,171 @@
+"""SQLite, opened once: one way to write, one way to read.
+
+Every write is one short `BEGIN IMMEDIATE` transaction under a process lock; nothing crosses the network
+inside it. Two writer connections exist because `synchronous` cannot change inside a transaction:
+durable (FULL) for wishes, intents, licences and audit, brisk (NORMAL) for samples and liveness.
+Readers are kept per thread and live for one transaction; an open reader would keep the WAL from shrinking.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import peewee
+
+from acsmpd import faults
+from acsmpd.store import migrations
+
+BUSY_TIMEOUT_MS = 5_000
+JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
+
+
+class Tx:
+    """One open transaction: runs Peewee queries on the connection it was opened on."""
+
+    def __init__(self, database: peewee.SqliteDatabase) -> None:
+        self._database = database
+
+    def run(self, query: Any) -> Any:
+        """Execute a query; an insert gives the new row id, an update or delete the number of rows."""
+        return query.execute(self._database)
+
+    def rows(self, query: Any) -> list[dict[str, Any]]:
+        """All rows of a select, as dicts."""
+        return list(query.dicts().execute(self._database))
+
+    def row(self, query: Any) -> dict[str, Any] | None:
+        """The first row of a select, or None."""
+        found = self.rows(query.limit(1))
+        return found[0] if found else None
+
+    def number(self, query: Any) -> int:
+        """The single number a select such as COUNT(*) gives; 0 for NULL."""
+        found = list(query.tuples().execute(self._database))
+        return int(found[0][0] or 0) if found else 0
+
+    def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        """A literal statement with parameters, for what the query builder cannot say."""
+        return list(self._database.execute_sql(text, values).fetchall())
+
+
+class _Connections(peewee.SqliteDatabase):  # type: ignore[misc]
+    """A Peewee database that remembers every connection it opened, so that close() leaves none behind."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection = super()._connect()
+        with self._opened_lock:
+            self._opened.append(connection)
+        return connection
+
+    def close_everywhere(self) -> None:
+        with self._opened_lock:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+
+
+class Store:
+    """The one database of a data directory. Open it, use `write` and `read`, close it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._closed = True
+
+    def open(self) -> Store:
+        """Open the file, bring its schema to this version; raises faults.Internal with words if it cannot."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._durable = self._database(synchronous=2)
+        self._brisk = self._database(synchronous=1)
+        self._reader = self._database(synchronous=1, query_only=1)
+        self._closed = False
+        try:
+            with _words(f"cannot open the database {self.path}"):
+                self._durable.connect(reuse_if_open=True)
+                migrations.migrate(self._durable)
+        except faults.Fault:
+            self.close()
+            raise
+        return self
+
+    def _database(self, **pragmas: int) -> _Connections:
+        everywhere = {
+            "journal_mode": "wal",
+            "busy_timeout": BUSY_TIMEOUT_MS,
+            "foreign_keys": 1,
+            "journal_size_limit": JOURNAL_LIMIT_BYTES,
+        }
+        shared = "query_only" not in pragmas
+        return _Connections(
+            str(self.path),
+            pragmas={**everywhere, **pragmas},
+            thread_safe=not shared,
+            check_same_thread=False,
+        )
+
+    @contextlib.contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Tx]:
+        """One transaction that is on disk when the block ends, or has not happened at all."""
+        with self._lock, _words("cannot write to the database"):
+            if self._closed:
+                raise faults.Internal("cannot write to the database: it is closed")
+            database = self._durable if durable else self._brisk
+            database.connect(reuse_if_open=True)
+            database.execute_sql("BEGIN IMMEDIATE")
+            try:
+                yield Tx(database)
+                database.execute_sql("COMMIT")
+            except BaseException:
+                with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
+                    database.execute_sql("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Tx]:
+        """One consistent view; keep it short and never hold it across a call to anybody."""
+        with _words("cannot read the database"):
+            if self._closed:
+                raise faults.Internal("cannot read the database: it is closed")
+            self._reader.connect(reuse_if_open=True)
+            self._reader.execute_sql("BEGIN")
+            try:
+                yield Tx(self._reader)
+            finally:
+                with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
+                    self._reader.execute_sql("ROLLBACK")
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database and shrink it, as far as open readers allow."""
+        with self._lock, _words("cannot checkpoint the database"):
+            self._brisk.connect(reuse_if_open=True)
+            self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for database in (self._reader, self._brisk, self._durable):
+                database.close_everywhere()
+
+
+@contextlib.contextmanager
+def _words(what: str) -> Iterator[None]:
+    """Say in words what SQLite says in codes: a full disk is NoSpace, anything else Internal."""
+    try:
+        yield
+    except (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error) as error:
+        if isinstance(error, peewee.IntegrityError | sqlite3.IntegrityError):
+            raise
+        text = str(error)
+        if "full" in text:
+            raise faults.NoSpace(f"{what}: the disk is full") from error
+        raise faults.Internal(f"{what}: {text}") from error

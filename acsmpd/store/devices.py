@@ -1,0 +1,95 @@
+"""Computilities: what is known of them, who may be called, what their tokens are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acsmpd.model import Device
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import struct, structs
+from acsmpd.store.tables import Claim, Computility, Foreign, Token
+
+
+def get(tx: Tx, code: str) -> dict[str, Any] | None:
+    return tx.row(Computility.select().where(Computility.code == code))
+
+
+def device(tx: Tx, code: str) -> Device | None:
+    return struct(tx, Computility.select().where(Computility.code == code), Device)
+
+
+def all_devices(tx: Tx) -> dict[str, Device]:
+    return {found.code: found for found in structs(tx, Computility.select(), Device)}
+
+
+def all_rows(tx: Tx) -> list[dict[str, Any]]:
+    return tx.rows(Computility.select())
+
+
+def put(tx: Tx, code: str, now_ms: int, **values: Any) -> None:
+    """Change a record, making it if it is new."""
+    if tx.run(Computility.update(**values).where(Computility.code == code)) == 0:
+        tx.run(Computility.insert(code=code, created_ms=now_ms, **values))
+
+
+def change(tx: Tx, code: str, **values: Any) -> None:
+    tx.run(Computility.update(**values).where(Computility.code == code))
+
+
+# --- tokens ------------------------------------------------------------------------------------------
+
+
+def tokens(tx: Tx, code: str | None = None) -> list[dict[str, Any]]:
+    query = Token.select()
+    return tx.rows(query.where(Token.code == code) if code else query)
+
+
+def token(tx: Tx, token_hash: str) -> dict[str, Any] | None:
+    return tx.row(Token.select().where(Token.hash == token_hash))
+
+
+def set_current(tx: Tx, code: str, token_hash: str, sealed: str, now_ms: int) -> None:
+    """A fresh registration: one token, every older one is void."""
+    tx.run(Token.delete().where(Token.code == code))
+    tx.run(Token.insert(hash=token_hash, code=code, role="current", sealed=sealed, created_ms=now_ms))
+
+
+def add_next(tx: Tx, code: str, token_hash: str, sealed: str, now_ms: int) -> None:
+    tx.run(Token.delete().where(Token.code == code, Token.role == "next"))
+    tx.run(Token.insert(hash=token_hash, code=code, role="next", sealed=sealed, created_ms=now_ms))
+
+
+def next_was_used(tx: Tx, code: str, now_ms: int, old_dies_ms: int) -> None:
+    """The device showed its new token: that is current now, the old one is accepted a little longer."""
+    tx.run(Token.delete().where(Token.code == code, Token.role == "old"))
+    tx.run(Token.update(role="old", dies_ms=old_dies_ms).where(Token.code == code, Token.role == "current"))
+    tx.run(Token.update(role="current", used_ms=now_ms).where(Token.code == code, Token.role == "next"))
+
+
+def revoke_tokens(tx: Tx, code: str) -> None:
+    tx.run(Token.delete().where(Token.code == code))
+
+
+# --- claims ------------------------------------------------------------------------------------------
+
+
+def claims(tx: Tx, code: str | None = None) -> list[dict[str, Any]]:
+    query = Claim.select().order_by(Claim.id)
+    return tx.rows(query.where(Claim.code == code) if code else query)
+
+
+def drop_claims(tx: Tx, *conditions: Any) -> int:
+    return int(tx.run(Claim.delete().where(*conditions)))
+
+
+# --- what is not ours --------------------------------------------------------------------------------
+
+
+def replace_foreign(tx: Tx, code: str, kind: str, found: list[dict[str, Any]], now_ms: int) -> None:
+    tx.run(Foreign.delete().where(Foreign.device == code, Foreign.kind == kind))
+    for one in found:
+        tx.run(Foreign.insert(device=code, kind=kind, seen_ms=now_ms, **one))
+
+
+def foreign(tx: Tx, code: str) -> list[dict[str, Any]]:
+    return tx.rows(Foreign.select().where(Foreign.device == code).order_by(Foreign.id))

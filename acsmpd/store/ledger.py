@@ -1,0 +1,39 @@
+"""The ledger of steps: an intent is written before a step leaves and closed with its outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Intent
+
+KEPT = 20
+"""Closed intents kept for one subject; enough to see what was tried."""
+
+
+def begin(tx: Tx, *, kind: str, subject: str, device: str, step: str, attempt: int, now_ms: int) -> int:
+    return int(
+        tx.run(
+            Intent.insert(
+                kind=kind, subject=subject, device=device, step=step, attempt=attempt, begun_ms=now_ms
+            )
+        )
+    )  # fmt: skip
+
+
+def close(tx: Tx, intent_id: int, outcome: str, text: str, now_ms: int) -> None:
+    tx.run(Intent.update(outcome=outcome, text=text[:500], ended_ms=now_ms).where(Intent.id == intent_id))
+
+
+def open_intents(tx: Tx) -> list[dict[str, Any]]:
+    """Intents without an outcome: after a start, those are unknown."""
+    return tx.rows(Intent.select().where(Intent.outcome.is_null(True)).order_by(Intent.id))
+
+
+def of_subject(tx: Tx, kind: str, subject: str) -> list[dict[str, Any]]:
+    return tx.rows(Intent.select().where(Intent.kind == kind, Intent.subject == subject).order_by(Intent.id))
+
+
+def trim(tx: Tx, older_than_ms: int) -> int:
+    """Drop closed intents older than a moment; returns how many went."""
+    return int(tx.run(Intent.delete().where(Intent.outcome.is_null(False), Intent.begun_ms < older_than_ms)))

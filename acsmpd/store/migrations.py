@@ -1,0 +1,50 @@
+"""Numbered migrations, each in one transaction. A file from a newer acsmpd is refused, never guessed at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import peewee
+
+from acsmpd import faults
+from acsmpd.store import tables
+
+
+def _first(database: peewee.SqliteDatabase) -> None:
+    with database.bind_ctx(tables.ALL, bind_refs=False, bind_backrefs=False):
+        database.create_tables(tables.ALL, safe=False)
+
+
+MIGRATIONS: tuple[Callable[[Any], None], ...] = (_first,)
+"""Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
+
+
+def migrate(database: peewee.SqliteDatabase) -> int:
+    """Bring the open database to this version and return how many steps ran."""
+    database.execute_sql(
+        "CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)"
+    )
+    have = int(database.execute_sql("SELECT COALESCE(MAX(version), 0) FROM schema").fetchone()[0])
+    if have > len(MIGRATIONS):
+        raise faults.Internal(
+            f"cannot open the database: it is of schema {have}, written by a newer acsmpd; "
+            f"this one knows up to {len(MIGRATIONS)}"
+        )
+    for version in range(have + 1, len(MIGRATIONS) + 1):
+        _apply(database, version)
+    return len(MIGRATIONS) - have
+
+
+def _apply(database: peewee.SqliteDatabase, version: int) -> None:
+    database.execute_sql("BEGIN IMMEDIATE")
+    try:
+        MIGRATIONS[version - 1](database)
+        database.execute_sql(
+            "INSERT INTO schema (version, applied_ms) VALUES (?, CAST(strftime('%s', 'now') AS INTEGER) * 1000)",
+            (version,),
+        )
+        database.execute_sql("COMMIT")
+    except BaseException:
+        database.execute_sql("ROLLBACK")
+        raise

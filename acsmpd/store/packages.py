@@ -1,0 +1,90 @@
+"""Packages and their capabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import fn
+
+from acsmpd.model import Ability
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Capability, Copy, Load, Package
+
+
+def get(tx: Tx, package_id: str) -> dict[str, Any] | None:
+    return tx.row(Package.select().where(Package.id == package_id))
+
+
+def search(tx: Tx, *conditions: Any) -> list[dict[str, Any]]:
+    return tx.rows(
+        Package.select().where(Package.id != "", *conditions).order_by(Package.created_ms, Package.id)
+    )
+
+
+def abilities(tx: Tx) -> list[Ability]:
+    """Every capability of every package, as placement sees it."""
+    query = Capability.select(
+        Capability, Package.name.alias("package_name"), Package.version.alias("version")
+    ).join(Package, on=(Package.id == Capability.package_id))
+    return [
+        Ability(
+            row["code"], row["package_id"], row["package_name"], row["version"],
+            tuple(row["event_ids"]), tuple(row["task_types"]),
+        )
+        for row in tx.rows(query)
+    ]  # fmt: skip
+
+
+def put(
+    tx: Tx, package: dict[str, Any], capabilities: list[dict[str, Any]], now_ms: int
+) -> list[tuple[str, str]]:
+    """Write a package and its capabilities over what was there.
+
+    Returns the capabilities that moved here: (code, package it was taken from).
+    """
+    old = get(tx, package["id"])
+    created = old["created_ms"] if old else now_ms
+    tx.run(Package.insert(**package, created_ms=created, modified_ms=now_ms).on_conflict_replace())
+    codes = [capability["code"] for capability in capabilities]
+    held = {row["code"]: row for row in tx.rows(Capability.select().where(Capability.code.in_(codes)))}
+    moved = [(code, row["package_id"]) for code, row in held.items() if row["package_id"] != package["id"]]
+    tx.run(Capability.delete().where(Capability.package_id == package["id"]))
+    for capability in capabilities:
+        created = held.get(capability["code"], {}).get("created_ms", now_ms)
+        tx.run(
+            Capability.insert(
+                **capability, package_id=package["id"], created_ms=created, modified_ms=now_ms
+            ).on_conflict_replace()
+        )
+    return moved
+
+
+def loads_of(tx: Tx, package_id: str) -> list[dict[str, Any]]:
+    """Loads of the package that are wanted or may still run."""
+    return tx.rows(
+        Load.select().where(Load.package_id == package_id, (Load.wanted == True) | (Load.sent == True))
+    )
+
+
+def delete(tx: Tx, package_id: str, now_ms: int) -> None:
+    """Drop the package and its capabilities; its copies are to leave the devices."""
+    tx.run(Capability.delete().where(Capability.package_id == package_id))
+    tx.run(Package.delete().where(Package.id == package_id))
+    tx.run(
+        Copy.update(
+            wanted=False, asked=False, parked=False, generation=Copy.generation + 1, changed_ms=now_ms
+        ).where(Copy.package_id == package_id)
+    )
+
+
+def counts_by_package(tx: Tx) -> dict[str, dict[str, int]]:
+    """package id -> {status: number of wanted loads}, for the status of its capabilities."""
+    query = (
+        Load.select(Load.package_id, Load.status, fn.COUNT(1).alias("number"))
+        .where(Load.wanted == True)
+        .group_by(Load.package_id, Load.status)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in tx.rows(query):
+        found.setdefault(row["package_id"], {})[row["status"]] = row["number"]
+    return found

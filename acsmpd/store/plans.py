@@ -1,0 +1,164 @@
+"""Task plans, task instances and their places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import JOIN, fn
+
+from acsmpd.model import InstanceRow, TaskRow
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import struct, structs
+from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task
+
+YES, NO = True, False
+STATUSES = ("PENDING", "ERROR", "RUNNING", "PAUSED", "FINISHED")
+
+
+def plan(tx: Tx, plan_id: int) -> dict[str, Any] | None:
+    return tx.row(Plan.select().where(Plan.id == plan_id))
+
+
+def add_plan(tx: Tx, **values: Any) -> int:
+    return int(tx.run(Plan.insert(**values)))
+
+
+def change_plan(tx: Tx, plan_id: int, **values: Any) -> None:
+    tx.run(Plan.update(**values).where(Plan.id == plan_id))
+
+
+def drop_plan(tx: Tx, plan_id: int) -> None:
+    tx.run(Plan.delete().where(Plan.id == plan_id))
+
+
+def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
+    """plan id -> {status: instances}, plus "devices": distinct streams' devices."""
+    found: dict[int, dict[str, int]] = {
+        plan_id: dict.fromkeys((*STATUSES, "devices"), 0) for plan_id in plan_ids
+    }
+    by_status = (
+        Instance.select(Instance.plan_id, Instance.status, fn.COUNT(1).alias("number"))
+        .where(Instance.plan_id.in_(plan_ids), Instance.deleted == NO)
+        .group_by(Instance.plan_id, Instance.status)
+    )
+    for row in tx.rows(by_status):
+        found[row["plan_id"]][row["status"]] = row["number"]
+    devices = (
+        Instance.select(Instance.plan_id, fn.COUNT(fn.DISTINCT(Instance.stream_device_id)).alias("number"))
+        .where(Instance.plan_id.in_(plan_ids), Instance.deleted == NO, Instance.stream_device_id != "")
+        .group_by(Instance.plan_id)
+    )
+    for row in tx.rows(devices):
+        found[row["plan_id"]]["devices"] = row["number"]
+    return found
+
+
+# --- instances ---------------------------------------------------------------------------------------
+
+
+def add_instance(tx: Tx, events: list[tuple[str, str]], **values: Any) -> int:
+    """Write an instance with its (event, capability) pairs; returns its number."""
+    number = int(tx.run(Instance.insert(**values)))
+    set_events(tx, values["id"], events)
+    return number
+
+
+def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
+    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
+    for event, capability in events:
+        tx.run(InstanceEvent.insert(instance_id=instance_id, event_id=event, capability=capability))
+
+
+def change_instance(tx: Tx, instance_id: str, **values: Any) -> None:
+    tx.run(Instance.update(**values).where(Instance.id == instance_id))
+
+
+def change_instances(tx: Tx, *conditions: Any, **values: Any) -> int:
+    return int(tx.run(Instance.update(**values).where(*conditions)))
+
+
+def instance(tx: Tx, key: str) -> dict[str, Any] | None:
+    """An instance that is not deleted, by its ID or its number."""
+    wanted = Instance.id == key
+    if key.isdigit() and len(key) < 19:
+        wanted = wanted | (Instance.number == int(key))
+    return tx.row(Instance.select().where(wanted, Instance.deleted == NO))
+
+
+def any_instance(tx: Tx, instance_id: str) -> dict[str, Any] | None:
+    """An instance, deleted or not: results may still come for it."""
+    return tx.row(Instance.select().where(Instance.id == instance_id))
+
+
+def instances(tx: Tx, *conditions: Any) -> list[InstanceRow]:
+    query = Instance.select().order_by(Instance.number)
+    return structs(tx, query.where(*conditions) if conditions else query, InstanceRow)
+
+
+def drop_instance(tx: Tx, instance_id: str) -> None:
+    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
+    tx.run(Instance.delete().where(Instance.id == instance_id))
+
+
+# --- tasks: an instance's places -----------------------------------------------------------------------
+
+
+def tasks(tx: Tx, *conditions: Any) -> list[TaskRow]:
+    query = Task.select().order_by(Task.id)
+    return structs(tx, query.where(*conditions) if conditions else query, TaskRow)
+
+
+def task(tx: Tx, task_row_id: int) -> TaskRow | None:
+    return struct(tx, Task.select().where(Task.id == task_row_id), TaskRow)
+
+
+def place_of(tx: Tx, instance_id: str) -> dict[str, Any] | None:
+    """The present place of an instance: its newest task that is not to go."""
+    return tx.row(
+        Task.select().where(Task.instance_id == instance_id, Task.wanted != "gone").order_by(Task.id.desc())
+    )
+
+
+def places_of(tx: Tx, instance_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """instance id -> its present place, for many at once."""
+    query = Task.select().where(Task.instance_id.in_(instance_ids), Task.wanted != "gone").order_by(Task.id)
+    return {row["instance_id"]: row for row in tx.rows(query)}
+
+
+def add_task(tx: Tx, **values: Any) -> int:
+    return int(tx.run(Task.insert(**values)))
+
+
+def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:
+    tx.run(Task.update(**values).where(Task.id == task_row_id))
+
+
+def drop_task(tx: Tx, task_row_id: int) -> None:
+    tx.run(Task.delete().where(Task.id == task_row_id))
+
+
+def unsettled_tasks(tx: Tx) -> list[dict[str, Any]]:
+    """Tasks something may have to be done about, with the instance's wanted revision and policy."""
+    query = (
+        Task.select(
+            Task, Instance.revision.alias("wanted_revision"), Instance.restart_policy, Instance.info,
+            Instance.deleted,
+        )
+        .join(Instance, JOIN.LEFT_OUTER, on=(Instance.id == Task.instance_id))
+        .where(
+            (Task.wanted == "gone")
+            | (Task.sent == NO)
+            | (Task.task_id == "")
+            | ((Task.wanted == "running") & (Task.status == "PAUSED"))
+            | ((Task.wanted == "paused") & (Task.status.in_(("RUNNING", "PENDING", "ERROR"))))
+            | (Task.revision != Instance.revision)
+        )
+        .order_by(Task.id)
+    )  # fmt: skip
+    return tx.rows(query)
+
+
+def unplaced_instances(tx: Tx) -> list[InstanceRow]:
+    """Instances that are to run and have no place."""
+    placed = Task.select(Task.instance_id).where(Task.wanted != "gone")
+    return instances(tx, Instance.on == YES, Instance.deleted == NO, Instance.id.not_in(placed))

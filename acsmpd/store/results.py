@@ -1,0 +1,195 @@
+"""Results, their pictures, and the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import fn
+
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Alarm, Delivery, Fact, Instance, InstanceEvent, Load, Picture, Result, Task
+
+RAW = -1
+"""The place of a raw body among the pictures of its result: it lives in the same ring."""
+
+
+# --- receiving ----------------------------------------------------------------------------------------
+
+
+def capability_of(tx: Tx, instance_id: str, event_id: str) -> str:
+    """The capability that serves an event of an instance, "" before one was chosen."""
+    row = tx.row(
+        InstanceEvent.select(InstanceEvent.capability).where(
+            InstanceEvent.instance_id == instance_id, InstanceEvent.event_id == event_id
+        )
+    )
+    return str(row["capability"]) if row else ""
+
+
+def add(
+    tx: Tx, values: dict[str, Any], files: Sequence[tuple[int, str, int]], urls: Sequence[tuple[str, str]]
+) -> int | None:
+    """Write a result with its (place, path, size) files and (url, destination) deliveries; None if it is known."""
+    known = Result.select(Result.id).where(Result.fingerprint == values["fingerprint"])
+    if tx.row(known) is not None:
+        return None
+    result_id, now_ms = int(tx.run(Result.insert(**values))), values["received_ms"]
+    for place, path, size in files:
+        tx.run(Picture.insert(result_id=result_id, place=place, path=path, size=size, created_ms=now_ms))
+    for url, destination in urls:
+        tx.run(
+            Delivery.insert(
+                result_id=result_id, instance_id=values["instance_id"], url=url, destination=destination,
+                created_ms=now_ms,
+            )
+        )  # fmt: skip
+    return result_id
+
+
+# --- showing ------------------------------------------------------------------------------------------
+
+
+def search(*conditions: Any) -> Any:
+    return Result.select().where(Result.id > 0, *conditions)
+
+
+def of_instance(key: str) -> Any:
+    """The condition that a result belongs to an instance, by its ID or its number."""
+    if key.isdigit() and len(key) < 19:
+        numbered = Instance.select(Instance.id).where(Instance.number == int(key))
+        return (Result.instance_id == key) | Result.instance_id.in_(numbered)
+    return Result.instance_id == key
+
+
+def get(tx: Tx, result_id: str) -> dict[str, Any] | None:
+    if not (result_id.isascii() and result_id.isdigit() and len(result_id) < 19):
+        return None
+    return tx.row(Result.select().where(Result.id == int(result_id)))
+
+
+def pictures_of(tx: Tx, result_ids: list[int]) -> dict[int, dict[int, str]]:
+    """result id -> {place: path} of the pictures that are still there."""
+    found: dict[int, dict[int, str]] = {result_id: {} for result_id in result_ids}
+    query = Picture.select(Picture.result_id, Picture.place, Picture.path)
+    for row in tx.rows(query.where(Picture.result_id.in_(result_ids), Picture.place >= 0)):
+        found[row["result_id"]][row["place"]] = row["path"]
+    return found
+
+
+# --- the outbox ---------------------------------------------------------------------------------------
+
+
+def destinations(tx: Tx, most: int) -> list[str]:
+    """Where something waits to go, at most `most` of them; one step through the index each."""
+    found: list[str] = []
+    while len(found) < most:
+        last = found[-1] if found else ""
+        rows = tx.rows(
+            Delivery.select(fn.MIN(Delivery.destination).alias("next")).where(Delivery.destination > last)
+        )
+        if rows[0]["next"] is None:
+            break
+        found.append(rows[0]["next"])
+    return found
+
+
+def next_delivery(tx: Tx, destination: str) -> dict[str, Any] | None:
+    """The oldest that waits for a destination and whose result is there."""
+    query = Delivery.select(Delivery).join(Result, on=(Result.id == Delivery.result_id))
+    return tx.row(query.where(Delivery.destination == destination).order_by(Delivery.id))
+
+
+def waiting(tx: Tx, destination: str) -> int:
+    return tx.number(Delivery.select(fn.COUNT(1)).where(Delivery.destination == destination))
+
+
+def change_delivery(tx: Tx, delivery_id: int, **values: Any) -> None:
+    tx.run(Delivery.update(**values).where(Delivery.id == delivery_id))
+
+
+def drop_delivery(tx: Tx, delivery_id: int) -> None:
+    tx.run(Delivery.delete().where(Delivery.id == delivery_id))
+
+
+def drop_deliveries(tx: Tx, *conditions: Any) -> dict[str, int]:
+    """Give deliveries up; destination -> how many."""
+    counted = Delivery.select(Delivery.destination, fn.COUNT(1).alias("number")).where(*conditions)
+    lost = {row["destination"]: row["number"] for row in tx.rows(counted.group_by(Delivery.destination))}
+    if lost:
+        tx.run(Delivery.delete().where(*conditions))
+    return lost
+
+
+def service_of(tx: Tx, instance_id: str, given: str) -> str | None:
+    """Our AlgoServiceID for the one a device knows its service by; None if it cannot be told."""
+    named = (
+        Load.select(Load.service_id).where((Load.id == given) | (Load.facility_id == given))
+        if given
+        else None
+    )
+    row = tx.row(named) if named is not None else None
+    if row is None:
+        placed = Task.select(Load.service_id).join(Load, on=(Load.id == Task.load_id))
+        row = tx.row(placed.where(Task.instance_id == instance_id).order_by(Task.id.desc()))
+    return str(row["service_id"]) if row else None
+
+
+def alarmed(tx: Tx, kind: str) -> list[str]:
+    """The subjects of the open alarms of a kind."""
+    query = Alarm.select(Alarm.subject).where(Alarm.kind == kind, Alarm.until_ms.is_null(True))
+    return [row["subject"] for row in tx.rows(query)]
+
+
+def forget(tx: Tx, fact: str) -> None:
+    """Drop a count that is told."""
+    tx.run(Fact.delete().where(Fact.name == fact))
+
+
+# --- keeping within bounds ----------------------------------------------------------------------------
+
+UNDELIVERED = fn.EXISTS(Delivery.select(Delivery.id).where(Delivery.result_id == Picture.result_id))
+OUTSTANDING = fn.EXISTS(Delivery.select(Delivery.id).where(Delivery.result_id == Result.id))
+
+
+def number(tx: Tx) -> int:
+    return tx.number(Result.select(fn.COUNT(1)))
+
+
+def pictures_size(tx: Tx) -> int:
+    return tx.number(Picture.select(fn.SUM(Picture.size)))
+
+
+def oldest(tx: Tx, limit: int, *conditions: Any) -> list[int]:
+    """The oldest results that fulfil the conditions."""
+    query = Result.select(Result.id).where(Result.id > 0, *conditions).order_by(Result.id).limit(limit)
+    return [row["id"] for row in tx.rows(query)]
+
+
+def oldest_pictures(tx: Tx, limit: int, *conditions: Any) -> list[dict[str, Any]]:
+    query = Picture.select(Picture.path, Picture.size).where(Picture.id > 0, *conditions)
+    return tx.rows(query.order_by(Picture.id).limit(limit))
+
+
+def undelivered_among(tx: Tx, paths: Sequence[str]) -> int:
+    """How many pictures (not raw bodies) of results still to be delivered these are."""
+    query = Picture.select(fn.COUNT(fn.DISTINCT(Picture.path)))
+    return tx.number(query.where(Picture.path.in_(paths), Picture.place >= 0, UNDELIVERED))
+
+
+def drop_pictures(tx: Tx, paths: Sequence[str]) -> None:
+    tx.run(Picture.delete().where(Picture.path.in_(paths)))
+
+
+def drop_results(tx: Tx, ids: Sequence[int]) -> list[str]:
+    """Drop results with their picture rows; the paths of the files nobody points to any more."""
+    of_them = Picture.result_id.in_(ids)
+    paths = {row["path"] for row in tx.rows(Picture.select(Picture.path).where(of_them))}
+    tx.run(Picture.delete().where(of_them))
+    tx.run(Result.delete().where(Result.id.in_(ids)))
+    return sorted(paths - known_paths(tx, sorted(paths)))
+
+
+def known_paths(tx: Tx, paths: Sequence[str]) -> set[str]:
+    """Those of the paths that a row points to."""
+    return {row["path"] for row in tx.rows(Picture.select(Picture.path).where(Picture.path.in_(paths)))}

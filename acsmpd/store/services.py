@@ -1,0 +1,192 @@
+"""Copies of packages on devices, services, and their loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import JOIN, fn
+
+from acsmpd.model import CardShare, CopyRow, LoadRow
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import struct, structs
+from acsmpd.store.tables import Copy, Load, Package, Service, Task
+
+YES, NO = True, False
+
+
+# --- copies ------------------------------------------------------------------------------------------
+
+
+def copy(tx: Tx, package_id: str, device: str) -> dict[str, Any] | None:
+    return tx.row(Copy.select().where(Copy.package_id == package_id, Copy.device == device))
+
+
+def copies(tx: Tx, *conditions: Any) -> list[CopyRow]:
+    query = Copy.select()
+    return structs(tx, query.where(*conditions) if conditions else query, CopyRow)
+
+
+def want_copy(tx: Tx, package_id: str, device: str, now_ms: int, *, asked: bool, origin: str = "") -> None:
+    """Wish for a package file on a device; a refused or failed one is tried afresh."""
+    row = copy(tx, package_id, device)
+    if row is None:
+        tx.run(
+            Copy.insert(
+                package_id=package_id, device=device, asked=asked, origin=origin,
+                created_ms=now_ms, changed_ms=now_ms,
+            )
+        )  # fmt: skip
+        return
+    values: dict[str, Any] = {
+        "wanted": True,
+        "parked": False,
+        "asked": asked or row["asked"],
+        "changed_ms": now_ms,
+    }
+    if not row["wanted"]:
+        values |= {"attempts": 0, "missing": 0}
+    tx.run(Copy.update(**values).where(Copy.id == row["id"]))
+
+
+def unwant_copy(tx: Tx, package_id: str, device: str, now_ms: int) -> None:
+    """Wish the file away; its link is void from now on."""
+    tx.run(
+        Copy.update(
+            wanted=False,
+            asked=False,
+            parked=False,
+            attempts=0,
+            generation=Copy.generation + 1,
+            changed_ms=now_ms,
+        ).where(Copy.package_id == package_id, Copy.device == device)
+    )
+
+
+def change_copy(tx: Tx, copy_id: int, **values: Any) -> None:
+    tx.run(Copy.update(**values).where(Copy.id == copy_id))
+
+
+def drop_copy(tx: Tx, copy_id: int) -> None:
+    tx.run(Copy.delete().where(Copy.id == copy_id))
+
+
+def unsettled_copies(tx: Tx) -> list[dict[str, Any]]:
+    """Copies something may have to be done about, with the MD5 the platform holds now (None: deleted there)."""
+    query = (
+        Copy.select(Copy, Package.md5.alias("platform_md5"))
+        .join(Package, on=(Package.id == Copy.package_id), join_type=JOIN.LEFT_OUTER)
+        .where(
+            (Copy.wanted == NO)
+            | (Copy.sent == NO)
+            | (Copy.status != 3)
+            | (Copy.missing >= 2)
+            | (Package.md5.is_null(NO) & (Copy.md5 != Package.md5))
+        )
+    )
+    return tx.rows(query)
+
+
+# --- services and loads --------------------------------------------------------------------------------
+
+
+def service(tx: Tx, service_id: str) -> dict[str, Any] | None:
+    return tx.row(Service.select().where(Service.id == service_id))
+
+
+def add_service(tx: Tx, **values: Any) -> None:
+    tx.run(Service.insert(**values))
+
+
+def change_service(tx: Tx, service_id: str, **values: Any) -> None:
+    tx.run(Service.update(**values).where(Service.id == service_id))
+
+
+def add_load(tx: Tx, **values: Any) -> None:
+    tx.run(Load.insert(**values))
+
+
+def change_load(tx: Tx, load_id: str, **values: Any) -> None:
+    tx.run(Load.update(**values).where(Load.id == load_id))
+
+
+def load(tx: Tx, load_id: str) -> LoadRow | None:
+    return struct(tx, Load.select().where(Load.id == load_id), LoadRow)
+
+
+def loads(tx: Tx, *conditions: Any) -> list[LoadRow]:
+    query = Load.select().order_by(Load.created_ms, Load.id)
+    return structs(tx, query.where(*conditions) if conditions else query, LoadRow)
+
+
+def unsettled_loads(tx: Tx) -> list[LoadRow]:
+    return loads(tx, (Load.wanted == NO) | (Load.sent == NO) | (Load.status == "ERROR") | (Load.missing >= 2))
+
+
+def drop_load(tx: Tx, load_id: str) -> None:
+    """Forget a load that is gone from its device, and its service with the last one."""
+    row = tx.row(Load.select(Load.service_id).where(Load.id == load_id))
+    tx.run(Load.delete().where(Load.id == load_id))
+    if row and not tx.number(Load.select(fn.COUNT(1)).where(Load.service_id == row["service_id"])):
+        tx.run(Service.delete().where(Service.id == row["service_id"]))
+
+
+def search(*conditions: Any) -> Any:
+    """A select of services joined with their loads, for paging."""
+    return (
+        Load.select(
+            Load.id.alias("load_id"), Load.status, Load.wanted, Load.error, Load.xpu_type, Load.device,
+            Service.id, Service.package_id, Service.env, Service.replicas, Service.license_url, Service.origin,
+            Service.created_ms,
+        )
+        .join(Service, on=(Service.id == Load.service_id))
+        .where(*conditions)
+    )  # fmt: skip
+
+
+def tasks_on(tx: Tx, load_id: str) -> int:
+    """Tasks of ours that may still be on the load."""
+    return tx.number(
+        Task.select(fn.COUNT(1)).where(Task.load_id == load_id, (Task.sent == YES) | (Task.wanted != "gone"))
+    )
+
+
+def used_streams(tx: Tx) -> dict[str, int]:
+    """load id -> streams taken: tasks that are to run there or may still do so."""
+    query = (
+        Task.select(Task.load_id, fn.COUNT(1).alias("number"))
+        .where(
+            Task.load_id.is_null(NO),
+            (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")),
+        )
+        .group_by(Task.load_id)
+    )
+    return {row["load_id"]: row["number"] for row in tx.rows(query)}
+
+
+def arrived(tx: Tx, copy_id: int, md5: str, now_ms: int) -> None:
+    """A device fetched the whole file of a copy that was sent to it with this MD5."""
+    tx.run(
+        Copy.update(status=3, progress=1.0, error="", changed_ms=now_ms).where(
+            Copy.id == copy_id, Copy.md5 == md5, Copy.sent == YES, Copy.status == 1
+        )
+    )
+
+
+def local_engines_ended(tx: Tx, code: str, now_ms: int) -> None:
+    """At start: engines of this box died with the last daemon, and their tasks with them."""
+    tx.run(Load.update(sent=NO, status="INIT", missing=0, changed_ms=now_ms).where(Load.device == code))
+    tx.run(
+        Task.update(sent=NO, task_id="", status="PENDING", missing=0, changed_ms=now_ms).where(
+            Task.device == code
+        )
+    )
+
+
+def card_shares(tx: Tx, code: str) -> list[CardShare]:
+    """What loads of this box hold of its cards."""
+    rows = tx.rows(
+        Load.select(Load.id, Load.xpu_index, Load.xpu_quota).where(
+            Load.device == code, Load.xpu_index.is_null(NO), (Load.wanted == YES) | (Load.sent == YES)
+        )
+    )
+    return [CardShare(row["id"], index, row["xpu_quota"]) for row in rows for index in row["xpu_index"]]

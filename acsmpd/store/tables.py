@@ -1,0 +1,451 @@
+"""The tables, one class each. Times are UTC milliseconds. Peewee models without a database of their own:
+every query is executed on the transaction it is given to (store/database.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from peewee import (
+    AutoField,
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    FloatField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+
+class JsonField(TextField):  # type: ignore[misc]
+    """A JSON value kept as text; NULL stays None."""
+
+    def db_value(self, value: Any) -> str | None:
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def python_value(self, value: str | None) -> Any:
+        return None if value is None else msgspec.json.decode(value)
+
+
+class Table(Model):  # type: ignore[misc]
+    class Meta:
+        legacy_table_names = False
+
+
+class Fact(Table):
+    """Small things the daemon must remember: counters, marks, the generation of links."""
+
+    name = CharField(primary_key=True)
+    value = JsonField(null=True)
+
+
+class Package(Table):
+    """An algorithm package file held by the platform (table A.5)."""
+
+    id = CharField(primary_key=True)
+    name = TextField()
+    version = TextField()
+    kind = CharField()
+    provider = TextField()
+    description = TextField(default="")
+    file_name = TextField()
+    path = TextField()
+    size = BigIntegerField()
+    md5 = CharField()
+    sm3 = CharField()
+    manifest = JsonField()
+    origin = CharField(default="")
+    created_ms = BigIntegerField(index=True)
+    modified_ms = BigIntegerField()
+
+
+class Capability(Table):
+    """An algorithm capability (AlgoDef) read out of a package."""
+
+    code = CharField(primary_key=True)
+    package_id = CharField(index=True)
+    name = TextField()
+    description = TextField(default="")
+    data_type = CharField()
+    event_ids = JsonField()
+    task_types = JsonField()
+    task_fields = JsonField()
+    created_ms = BigIntegerField()
+    modified_ms = BigIntegerField()
+
+
+class Computility(Table):
+    """A device or facility: what an operator entered, what it registered, what was last seen of it."""
+
+    code = CharField(primary_key=True)
+    type = CharField()
+    family = CharField()
+    name = TextField(default="")
+    organisation = TextField(default="")
+    network = TextField(default="")
+    location = JsonField(null=True)
+    tags = JsonField(null=True)
+    scheme = CharField(default="http")
+    ip = CharField(default="")
+    port = IntegerField(default=0)
+    prefix = TextField(default="")
+    pin = CharField(null=True)
+    auth = CharField(default="token")
+    username = TextField(default="")
+    password_sealed = TextField(null=True)
+    support_services = BooleanField(default=True)
+    capabilities = JsonField(null=True)
+    stream_limit = IntegerField(default=1)
+    preset = BooleanField(default=False)
+    approved = BooleanField(default=False)
+    enabled = BooleanField(default=True)
+    maintenance = BooleanField(default=False)
+    registered = BooleanField(default=False)
+    registered_from = CharField(default="")
+    registered_ms = BigIntegerField(null=True)
+    heard_ms = BigIntegerField(null=True)
+    answered_ms = BigIntegerField(null=True)
+    ever_heard = BooleanField(default=False)
+    ever_answered = BooleanField(default=False)
+    state = CharField(default="offline")
+    state_since_ms = BigIntegerField(null=True)
+    state_reason = TextField(default="")
+    info = JsonField(null=True)
+    observed_ms = BigIntegerField(null=True)
+    created_ms = BigIntegerField()
+
+
+class Token(Table):
+    """A computility token: which one is `current`, which `next`, and until when an old one is taken."""
+
+    hash = CharField(primary_key=True)
+    code = CharField(index=True)
+    role = CharField()  # current | next | old
+    sealed = TextField()
+    created_ms = BigIntegerField()
+    used_ms = BigIntegerField(null=True)
+    dies_ms = BigIntegerField(null=True)
+
+
+class Claim(Table):
+    """A registration of a code nobody approved yet; several claimants of one code stand side by side."""
+
+    id = AutoField()
+    code = CharField(index=True)
+    address = CharField(index=True)
+    type = CharField()
+    ip = CharField()
+    port = IntegerField()
+    username = TextField()
+    password_sealed = TextField()
+    support_services = BooleanField()
+    refused = BooleanField(default=False)  # a known code with a wrong password, shown to the operator
+    created_ms = BigIntegerField()
+    seen_ms = BigIntegerField()
+
+
+class Copy(Table):
+    """A package file on a device: the wish, and what the device was last seen to hold."""
+
+    id = AutoField()
+    package_id = CharField(index=True)
+    device = CharField(index=True)
+    wanted = BooleanField(default=True)
+    asked = BooleanField(default=False)  # wished for by itself (table 7), not only by a load
+    origin = CharField(default="")
+    status = IntegerField(default=1)  # 1 downloading, 2 failed, 3 complete
+    sent = BooleanField(default=False)  # our ledger: we put it there
+    md5 = CharField(default="")  # of the file that was sent
+    generation = IntegerField(default=0)  # of its link; a higher number revokes older links
+    progress = FloatField(default=0.0)
+    error = TextField(default="")
+    attempts = IntegerField(default=0)
+    parked = BooleanField(default=False)  # refused for good: waits for a new wish
+    missing = IntegerField(default=0)
+    created_ms = BigIntegerField()
+    changed_ms = BigIntegerField()
+
+    class Meta:
+        indexes = ((("package_id", "device"), True),)
+
+
+class Service(Table):
+    """An algorithm service: the wish (package, environment, licence, replicas)."""
+
+    id = CharField(primary_key=True)
+    package_id = CharField(index=True)
+    env = JsonField()
+    args = TextField(null=True)
+    license_url = TextField(null=True)
+    replicas = IntegerField(default=1)
+    origin = CharField(default="")
+    created_ms = BigIntegerField(index=True)
+
+
+class Load(Table):
+    """A service on a device."""
+
+    id = CharField(primary_key=True)
+    service_id = CharField(index=True)
+    package_id = CharField(index=True)
+    device = CharField(index=True)
+    replica = IntegerField(default=0)
+    wanted = BooleanField(default=True)
+    status = CharField(default="INIT")  # of table F.13
+    sent = BooleanField(default=False)
+    facility_id = TextField(default="")
+    xpu_index = JsonField(null=True)
+    xpu_type = CharField(default="")
+    xpu_quota = FloatField(default=0.0)
+    error = TextField(default="")
+    attempts = IntegerField(default=0)
+    parked = BooleanField(default=False)
+    missing = IntegerField(default=0)  # complete observations in a row that lack it
+    created_ms = BigIntegerField(index=True)
+    changed_ms = BigIntegerField()
+
+
+class Plan(Table):
+    """A task plan (table C.6)."""
+
+    id = AutoField()
+    name = TextField()
+    type = CharField()
+    mode = CharField()
+    description = TextField(default="")
+    inspection = JsonField(null=True)
+    plan_day_time = JsonField(null=True)
+    auto_restart = BooleanField(default=False)
+    auto_start = BooleanField(default=False)
+    status = CharField(default="OFF")
+    origin = CharField(default="")
+    created_ms = BigIntegerField(index=True)
+    modified_ms = BigIntegerField()
+
+
+class Instance(Table):
+    """A task instance: one analysis of one stream (AlgoTaskInfo, table D.2 of Part 4)."""
+
+    number = AutoField()
+    id = CharField(unique=True)
+    plan_id = IntegerField(null=True, index=True)
+    origin = CharField(default="", index=True)
+    caller_id = CharField(default="")  # the ID the caller above gave it
+    type = CharField()
+    info = JsonField()
+    receive_urls = JsonField()  # the callers' own result addresses, per rule
+    restart_policy = CharField(default="NEVER")
+    service_id = CharField(default="")  # pinned to this service
+    device = CharField(default="")  # pinned to this computility
+    on = BooleanField(default=False, index=True)
+    started_at_once = BooleanField(
+        default=True
+    )  # CreateAndStartTask of Part 4, which a later resume does not change
+    deleted = BooleanField(default=False, index=True)
+    revision = IntegerField(default=0)  # grows with every change of info
+    status = CharField(default="PAUSED", index=True)
+    reason = TextField(default="")
+    stream_device_id = CharField(default="", index=True)
+    created_ms = BigIntegerField(index=True)
+    changed_ms = BigIntegerField()
+
+
+class InstanceEvent(Table):
+    """Which events an instance asks for, so that searches by capability need no JSON."""
+
+    id = AutoField()
+    instance_id = CharField(index=True)
+    event_id = CharField(index=True)
+    capability = CharField(default="", index=True)
+
+
+class Task(Table):
+    """An instance's place on a device. Re-placement makes a new row; the old one ends as `gone`."""
+
+    id = AutoField()
+    instance_id = CharField(index=True)
+    device = CharField(index=True)
+    load_id = CharField(null=True, index=True)
+    wanted = CharField(default="running")  # running | paused | gone
+    sent = BooleanField(default=False)
+    task_id = CharField(default="", index=True)  # the device's own id
+    status = CharField(default="PENDING")
+    reason = TextField(default="")
+    labels = JsonField(null=True)  # those sent: the caller's with the chosen package's
+    capabilities = JsonField(null=True)
+    revision = IntegerField(default=0)  # of the instance's info that the device holds
+    policy = CharField(default="")  # the RestartPolicy the device holds
+    attempts = IntegerField(default=0)
+    parked = BooleanField(default=False)
+    missing = IntegerField(default=0)
+    created_ms = BigIntegerField()
+    changed_ms = BigIntegerField()
+
+
+class Intent(Table):
+    """The ledger of steps: written before a step leaves, closed with its outcome. Open after a crash = unknown."""
+
+    id = AutoField()
+    kind = CharField()  # copy | load | task
+    subject = CharField(index=True)
+    device = CharField()
+    step = CharField()
+    attempt = IntegerField()
+    begun_ms = BigIntegerField()
+    outcome = CharField(null=True)  # done | temporary | permanent | unknown
+    text = TextField(default="")
+    ended_ms = BigIntegerField(null=True)
+
+
+class Foreign(Table):
+    """What a device holds that our ledger did not create: shown, counted, never changed."""
+
+    id = AutoField()
+    device = CharField(index=True)
+    kind = CharField()  # task | service | package
+    foreign_id = CharField()
+    status = CharField(default="")
+    detail = JsonField(null=True)
+    seen_ms = BigIntegerField()
+
+
+class Ask(Table):
+    """A stored question that needs an outgoing call; the engine answers it."""
+
+    id = CharField(primary_key=True)
+    kind = CharField()
+    subject = TextField()
+    arguments = JsonField()
+    state = CharField(default="open")  # open | running | done | failed
+    answer = JsonField(null=True)
+    received = BigIntegerField(default=0)
+    size = BigIntegerField(null=True)
+    created_ms = BigIntegerField(index=True)
+    changed_ms = BigIntegerField()
+
+
+class Result(Table):
+    """One analysis result as it was received; body without picture data, pictures on disk."""
+
+    id = AutoField()
+    instance_id = CharField(index=True)
+    plan_id = IntegerField(null=True, index=True)
+    event_id = CharField(index=True)
+    capability = CharField(default="", index=True)
+    device_id = CharField(default="", index=True)
+    fingerprint = CharField(unique=True)
+    event_ms = BigIntegerField(index=True)
+    body = JsonField()
+    raw_path = TextField(default="")
+    late = BooleanField(default=False)
+    error = TextField(default="")
+    received_ms = BigIntegerField(index=True)
+
+
+class Picture(Table):
+    """A picture of a result; bytes on disk as a ring by size and age."""
+
+    id = AutoField()
+    result_id = IntegerField(index=True)
+    place = IntegerField()  # in Images; -1 for a raw body
+    path = TextField(index=True)  # from the data directory on; results of one post may share a file
+    size = BigIntegerField()
+    created_ms = BigIntegerField(index=True)
+
+
+class Delivery(Table):
+    """The durable outbox: one result for one address, in order per destination, at least once."""
+
+    id = AutoField()
+    result_id = IntegerField(index=True)
+    instance_id = CharField()
+    url = TextField()
+    destination = CharField(index=True)  # scheme://host:port
+    attempts = IntegerField(default=0)
+    refusals = IntegerField(default=0)  # of the attempts: the receiver did not want this one
+    error = TextField(default="")
+    created_ms = BigIntegerField(index=True)
+
+    class Meta:
+        indexes = ((("result_id", "url"), True),)
+
+
+class Person(Table):
+    """An account of a person; the password is an scrypt hash."""
+
+    name = CharField(primary_key=True)
+    password = TextField()
+    roles = JsonField()
+    organisation = TextField(default="")
+    must_change = BooleanField(default=False)
+    enabled = BooleanField(default=True)
+    created_ms = BigIntegerField()
+
+
+class ApiKey(Table):
+    """A long-lived named key; only its hash is kept."""
+
+    name = CharField(primary_key=True)
+    hash = CharField(unique=True)
+    roles = JsonField()
+    organisation = TextField(default="")
+    created_ms = BigIntegerField()
+
+
+class Audit(Table):
+    """Who did what, when, from where, with which result."""
+
+    id = AutoField()
+    at_ms = BigIntegerField(index=True)
+    who = CharField()
+    address = CharField()
+    operation = CharField(index=True)
+    object = TextField(default="")
+    code = IntegerField()
+    request_id = CharField()
+    times = IntegerField(default=1)
+
+
+class Alarm(Table):
+    """Something a person should know: one open row per (kind, subject)."""
+
+    id = AutoField()
+    kind = CharField(index=True)
+    subject = CharField(index=True)
+    text = TextField()
+    since_ms = BigIntegerField(index=True)
+    until_ms = BigIntegerField(null=True)
+
+
+class Upstream(Table):
+    """What we are to a platform above: tokens it gave us, when it was last reached."""
+
+    code = CharField(primary_key=True)
+    state = CharField(default="new")
+    reason = TextField(default="")
+    public_key = TextField(default="")
+    changed_ms = BigIntegerField()
+
+
+class UpstreamToken(Table):
+    """A token a platform above gave us; the newest counts, each earlier one for 24 h after its successor."""
+
+    hash = CharField(primary_key=True)
+    code = CharField(index=True)
+    sealed = TextField()
+    created_ms = BigIntegerField()
+    dies_ms = BigIntegerField(null=True)
+
+
+class Schema(Table):
+    """Which migrations this file has seen."""
+
+    version = IntegerField(primary_key=True)
+    applied_ms = BigIntegerField()
+
+
+ALL: tuple[type[Table], ...] = (
+    Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, InstanceEvent,
+    Task, Intent, Foreign, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
+)  # fmt: skip
