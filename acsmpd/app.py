@@ -175,7 +175,7 @@ class App:
         )
         self._assembly = Assembly(
             self._core, self.wire, self._downloader, self._intake, self._importer,
-            lambda: self._notifier.beat(self.clock.now().mono),
+            self._beat,
         )  # fmt: skip
         self.engine = self._assembly.engine
 
@@ -196,13 +196,18 @@ class App:
         audit = Audit(self.store, self.clock)
         audit.start()
         self._stack.callback(audit.close)
-        server = HttpServer(
+        self._server = HttpServer(
             make_app(self.platform, audit), self.settings.server, make_guard(self.platform, audit),
             self._data / "packages" / "incoming", self.clock,
         )  # fmt: skip
-        server.start()
-        self._stack.callback(server.stop)
-        self._port = server.port
+        self._server.start()
+        self._stack.callback(self._server.stop)
+        self._port = self._server.port
+
+    def _beat(self) -> None:
+        """After every pass: the watchdog is fed while loop and server both live."""
+        if self._server.is_alive:
+            self._notifier.beat(self.clock.now().mono)
 
     def _ready(self) -> list[str]:
         """What keeps this box from being ready, in words; empty when all is well."""

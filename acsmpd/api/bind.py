@@ -21,7 +21,7 @@ from acsmpd.api.audit import Audit
 from acsmpd.api.call import Call, Caller, Reply
 from acsmpd.api.guard import request_id as request_id_of
 from acsmpd.api.platform import Platform
-from acsmpd.api.waiting import wait_until_settled
+from acsmpd.api.waiting import hold, wait_seconds
 from acsmpd.spec.message import Message
 from acsmpd.spec.operation import Operation
 from acsmpd.spec.reading import read_scalar, read_strict
@@ -113,9 +113,10 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
                 headers=request.headers, stream=request.stream if row.id in STREAMED else None,  # type: ignore[arg-type]
                 content_type=request.content_type or "", content_length=request.content_length,
             )  # fmt: skip
+            seconds = wait_seconds(request.args.get("Wait", "")) if row.wait else 0.0
             reply = _reply(registry.HANDLERS[row.id](platform, call))
-            if row.wait and reply.settled is not None:
-                wait_until_settled(platform, request.args.get("Wait", ""), reply.settled)
+            if reply.settled is not None:
+                hold(platform, seconds, reply.settled)
             response = answers.success(row, reply.data, request_id)
             code = 0
         except faults.Fault as fault:
@@ -205,8 +206,8 @@ def _no_route(platform: Platform, error: HTTPException) -> flask.Response:
     """An address or method the table does not have."""
     request = flask.request
     fault: faults.Fault
+    allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
     if error.code == 405:
-        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
         fault = faults.MethodNotAllowed(
             f"{request.method} is not served on {request.path[:200]}; allowed: {allowed}"
         )
@@ -214,5 +215,7 @@ def _no_route(platform: Platform, error: HTTPException) -> flask.Response:
         fault = faults.NotFound(f"nothing is served at {request.path[:200]}")
     else:
         fault = faults.MalformedJson(f"the request cannot be read: {error.name}")
-    row = OPERATIONS[0]
-    return answers.failure(platform, row, fault, request_id_of(request.headers))
+    response = answers.failure(platform, OPERATIONS[0], fault, request_id_of(request.headers))
+    if allowed:
+        response.headers["Allow"] = allowed
+    return response

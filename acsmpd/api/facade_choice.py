@@ -91,7 +91,7 @@ def _kind(abilities: list[Ability], events: tuple[str, ...]) -> str:
 
 def _loaded(tx: Tx, origin: str) -> dict[str, tuple[bool, str]]:
     """package id -> (whether it runs, the service) of the origin's wanted services."""
-    rows = tx.rows(services.search(tx, Service.origin == origin, Load.wanted == True))
+    rows = tx.rows(services.search(Service.origin == origin, Load.wanted == True))
     rows.sort(key=lambda row: row["status"] == "RUNNING")
     return {row["package_id"]: (row["status"] == "RUNNING", row["id"]) for row in rows}
 
@@ -104,7 +104,7 @@ def _merit(package: dict[str, Any], loaded: tuple[bool, str] | None) -> tuple[An
 
 def _by_service(tx: Tx, origin: str, service_id: str, events: tuple[str, ...]) -> Choice:
     """The named service or a refusal, never another in its place."""
-    row = tx.row(services.search(tx, Service.id == service_id, Service.origin == origin, Load.wanted == True))
+    row = tx.row(services.search(Service.id == service_id, Service.origin == origin, Load.wanted == True))
     if row is None:
         raise faults.NotFound(f"$.AlgoServiceID: no service {service_id} is loaded")
     abilities = [ability for ability in packages.abilities(tx) if ability.package_id == row["package_id"]]

@@ -239,7 +239,7 @@ def _service_values(
 
 
 def _loads(tx: Tx, origin: str, package_id: str, *conditions: Any) -> list[dict[str, Any]]:
-    return tx.rows(services.search(tx, Service.origin == origin, Load.package_id == package_id, *conditions))
+    return tx.rows(services.search(Service.origin == origin, Load.package_id == package_id, *conditions))
 
 
 @handles("cad.uninstall_algo_package")
@@ -287,7 +287,7 @@ def _items(platform: Platform, origin: str) -> list[MachineAlgoPackage]:
         rows = scope.packages_in_sight(platform, tx, origin)
         running = tx.rows(
             services.search(
-                tx, Load.device == platform.local_code, Load.wanted == True,
+                 Load.device == platform.local_code, Load.wanted == True,
                 Load.status.in_(("RUNNING", "OVERLOAD")),
             )
         )  # fmt: skip

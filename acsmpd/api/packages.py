@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from peewee import fn
 
 from acsmpd import faults
@@ -25,6 +26,7 @@ from acsmpd.spec.messages.packages import AlgoFilePackageForm, AlgoFilePackageIt
 from acsmpd.spec.reading import read_form, read_strict
 from acsmpd.store import asks, packages, services
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import Page
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Capability, Copy, Load, Package
 
@@ -163,6 +165,13 @@ def delete_package(platform: Platform, call: Call) -> Reply:
     return Reply(settled=lambda tx: not tx.row(Copy.select().where(Copy.package_id == package_id)))
 
 
+PACKAGE_ORDERS = {
+    "AlgoFilePackageID": Package.id, "AlgoFilePackageName": Package.name, "Provider": Package.provider,
+    "AlgoFilePackageType": Package.kind, "AlgoFilePackageVersion": Package.version,
+    "CreatedDate": Package.created_ms,
+}  # fmt: skip
+
+
 @handles("acsmp.search_algo_file_packages")
 def search_packages(platform: Platform, call: Call) -> list[AlgoFilePackageItem]:
     """The full list, as printed; a page of it only when PageRequest is given."""
@@ -180,11 +189,16 @@ def search_packages(platform: Platform, call: Call) -> list[AlgoFilePackageItem]
         conditions.append(Package.provider.contains(asked.provider))
     conditions += created_between(platform, asked, Package.created_ms)
     with platform.store.read() as tx:
-        rows = packages.search(tx, *conditions)
-    if asked.page_request is not None:
-        page = page_of(asked)
-        rows = rows[(page.number - 1) * page.size : page.number * page.size]
+        if asked.page_request is None:
+            rows = packages.search(tx, *conditions)
+        else:
+            query = Package.select().where(*conditions)
+            rows, _total = rows_of(tx, query, _oldest_first(page_of(asked)), PACKAGE_ORDERS, Package.id)
     return [_item(platform, row) for row in rows]
+
+
+def _oldest_first(page: Page) -> Page:
+    return replace(page, order=page.order or (("CreatedDate", False),))
 
 
 @handles("acsmp.get_algo_file_package")

@@ -101,6 +101,8 @@ def _save_pictures(
 
 
 def _check_size(body: dict[str, Any]) -> None:
+    if len(body.get("Images") or ()) > decided.MAX_IMAGES:
+        raise faults.InvalidField(f"$.Images: at most {decided.MAX_IMAGES} are taken")
     size = len(msgspec.json.encode(body))
     if size > BODY_MAX_BYTES:
         raise faults.TooLarge(

@@ -46,8 +46,9 @@ def receive(platform: Platform, call: Call) -> Reply:
             for draft in drafts:
                 if results.add(tx, *_rows(platform, call, tx, instance, draft)) is not None:
                     added.append(draft)
-            for _ in range(sum(draft.left_out for draft in added)):
-                facts.count_up(tx, LEFT_OUT)
+            left_out = sum(draft.left_out for draft in added)
+            if left_out:
+                facts.put(tx, LEFT_OUT, int(facts.get(tx, LEFT_OUT) or 0) + left_out)
         for draft in added:
             for _place, saved in draft.files:
                 files.keep(saved)

@@ -25,13 +25,8 @@ def wait_seconds(text: str) -> float:
     return seconds
 
 
-def wait_until_settled(platform: Platform, text: str, settled: Callable[[Tx], bool]) -> None:
-    """Return when the wish is reached or has failed, or when the time is over; beyond the waiters, at once."""
-    hold(platform, wait_seconds(text), settled)
-
-
 def hold(platform: Platform, seconds: float, settled: Callable[[Tx], bool]) -> bool:
-    """Wait for a condition in the store; False when it did not come in time or no waiter was free."""
+    """Wait for a condition in the store; False when it did not come in time, or at once beyond the waiters."""
     if seconds <= 0 or not platform.waiters.acquire(blocking=False):
         return False
     try:

@@ -53,10 +53,10 @@ def judge(facts: Facts, *, started: float, now: float, limits: Limits) -> Verdic
         return Verdict(
             "lost", "waiting for one success in each direction it has shown: " + _silence(silent, facts)
         )
-    if facts.failures > 0:
-        return Verdict("unreachable", f"observations fail ({facts.failures} in a row): {facts.failure}")
     if silent >= limits.suspect_seconds:
         return Verdict("suspect", _silence(silent, facts))
+    if facts.failures > 0:
+        return Verdict("unreachable", f"observations fail ({facts.failures} in a row): {facts.failure}")
     if facts.heard is None and facts.answered is None:
         known = facts.state in ("online", "unreachable", "suspect")
         return Verdict(facts.state if known else "offline", "no exchange yet since this platform started")
@@ -100,7 +100,7 @@ def judge_all(
     lost while more than half still fail: the fault is more likely ours.
     """
     verdicts = {code: judge(f, started=started, now=now, limits=limits) for code, f in everything.items()}
-    counted = {code: f for code, f in everything.items() if f.registered and f.callable and f.state != "lost"}
+    counted = {code: f for code, f in everything.items() if _was_reachable(f)}
     failing = [code for code, f in counted.items() if f.failures > 0]
     if (
         len(counted) < MASS_OF
@@ -115,6 +115,12 @@ def judge_all(
         if verdicts[code].state == "lost":
             verdicts[code] = replace(verdicts[code], state="unreachable", reason=text)
     return verdicts, text
+
+
+def _was_reachable(facts: Facts) -> bool:
+    """Whether it answered us once and was not given up since; one that never did says nothing about our line."""
+    shown = facts.ever_answered or facts.answered is not None
+    return facts.registered and facts.callable and shown and facts.state in ("online", "unreachable", "suspect")
 
 
 def _together(counted: Mapping[str, Facts], failing: list[str], interval: float) -> bool:

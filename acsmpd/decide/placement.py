@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from acsmpd.model import Ability, Device, InstanceRow, Place, Seat
@@ -42,16 +43,20 @@ def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def place(
-    instance: InstanceRow, abilities: Sequence[Ability], seats: Sequence[Seat], devices: Mapping[str, Device]
+    instance: InstanceRow,
+    abilities: Sequence[Ability],
+    seats: Sequence[Seat],
+    devices: Mapping[str, Device],
+    streams: Mapping[str, int] = MappingProxyType({}),
 ) -> Place | str:
-    """A place for the instance, or the reason in words why it waits."""
+    """A place for the instance, or the reason in words why it waits. `streams`: taken on direct devices."""
     pinned = devices.get(instance.device) if instance.device else None
     if instance.device and pinned is None:
         return f"computility {instance.device} is not known"
     if pinned is not None and not pinned.support_services:
-        return _direct(pinned)
+        return _direct(pinned, streams.get(pinned.code, 0))
     chosen = _best_seat(instance, abilities, seats, devices)
-    return chosen if isinstance(chosen, Place) else _or_direct(instance, chosen, devices)
+    return chosen if isinstance(chosen, Place) else _or_direct(instance, chosen, devices, streams)
 
 
 def _best_seat(
@@ -116,19 +121,24 @@ def _load_of(seat: Seat) -> float:
     return seat.used / seat.capacity if seat.capacity else seat.used / 1000
 
 
-def _direct(device: Device) -> Place | str:
+def _direct(device: Device, used: int) -> Place | str:
     if not device.takes_new_work:
         return f"computility {device.code} is {device.state}"
+    if used >= device.stream_limit:
+        return f"all {device.stream_limit} streams of computility {device.code} are taken"
     return Place(device.code, None, None, ())
 
 
-def _or_direct(instance: InstanceRow, reason: str, devices: Mapping[str, Device]) -> Place | str:
+def _or_direct(
+    instance: InstanceRow, reason: str, devices: Mapping[str, Device], streams: Mapping[str, int]
+) -> Place | str:
     """A direct device takes by itself only what an operator has said it can (conventions section 6)."""
     if instance.device or instance.service_id:
         return reason
     wanted = set(events_of(instance.info))
     for device in sorted(devices.values(), key=lambda found: found.code):
         offered = set(device.capabilities or [])
-        if not device.support_services and wanted and wanted <= offered and device.takes_new_work:
+        free = device.takes_new_work and streams.get(device.code, 0) < device.stream_limit
+        if not device.support_services and wanted and wanted <= offered and free:
             return Place(device.code, None, None, ())
     return reason

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 
 MAX_PICTURES = 64
 """Pictures kept of one result; further ones get a note."""
+MAX_IMAGES = 256
+"""Entries of Images, with or without a picture."""
 UNUSABLE = "no usable address"
 """The destination of every address that is none, so that those hold up nobody else."""
 

@@ -32,4 +32,4 @@ def instance_status(
         reason = f"last known: computility {device.code} is {device.state}"
     if seen == "PAUSED":
         return Status("PENDING", reason or "being started")
-    return Status(seen, reason if seen != "RUNNING" or reason else "")
+    return Status(seen, reason)

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from acsmpd.model import CopyRow, Device, LoadRow, TaskRow
+from acsmpd.model import CopyRow, Device, Family, LoadRow, TaskRow
 
 LOOKS_BEFORE_REPEAT = 2
 """Complete listings that must lack a thing before it counts as not there (conventions section 6)."""
+
+ONE_SERVICE = (Family.CAD, Family.EDGE)
+"""Families on which a package has one service at a time (conventions section 5)."""
+
+DEVICE_SECONDS = 60.0
+"""How long the restart of a failed ALWAYS task is the device's own business."""
 
 
 class Rung(Struct, frozen=True):
@@ -37,13 +43,19 @@ def next_for_copy(copy: CopyRow, device: Device | None, *, in_use: bool, stale: 
         if copy.missing >= LOOKS_BEFORE_REPEAT:
             return Rung("forget")
         return Rung("delete_copy")
-    if not copy.sent or copy.status == 2 or stale:
+    if not copy.sent or copy.status == 2 or stale or copy.missing >= LOOKS_BEFORE_REPEAT:
         return Rung("push")
     return NOTHING
 
 
-def next_for_load(load: LoadRow, copy: CopyRow | None, device: Device | None, *, tasks: int) -> Rung:
-    """Rung for a service on a device. `tasks`: tasks of ours still on it."""
+def next_for_load(
+    load: LoadRow, copy: CopyRow | None, device: Device | None, *, tasks: int, leaving: bool = False
+) -> Rung:
+    """Rung for a service on a device. `tasks`: tasks of ours still on it.
+
+    `leaving`: another load of the package is still there and not wanted any more; where a package has one
+    service, a new one would meet the old.
+    """
     if not load.wanted and not load.sent:
         return Rung("forget")
     held = _held(load.parked, device)
@@ -51,7 +63,9 @@ def next_for_load(load: LoadRow, copy: CopyRow | None, device: Device | None, *,
         return Rung("", held)
     if not load.wanted:
         return _next_for_unload(load, tasks)
-    if copy is None or not copy.sent:
+    if leaving and device is not None and device.family in ONE_SERVICE:
+        return Rung("", "the old one is being unloaded first")
+    if copy is None or not copy.sent or copy.missing >= LOOKS_BEFORE_REPEAT:
         return Rung("", "the package file is not on the device yet")
     if copy.status == 2:
         return Rung("", f"the package file did not arrive: {copy.error}")
@@ -68,25 +82,39 @@ def _next_for_unload(load: LoadRow, tasks: int) -> Rung:
     return Rung("unload")
 
 
-def next_for_task(task: TaskRow, load: LoadRow | None, device: Device | None, *, revision: int) -> Rung:
-    """Rung for an instance's task on a device. `revision`: of the instance's information that is wanted."""
+def next_for_task(
+    task: TaskRow,
+    load: LoadRow | None,
+    device: Device | None,
+    *,
+    revision: int,
+    failed_seconds: float = 0.0,
+) -> Rung:
+    """Rung for an instance's task on a device.
+
+    `revision`: of the instance's information that is wanted. `failed_seconds`: how long it has shown ERROR.
+    """
     if task.wanted == "gone" and not task.sent:
         return Rung("forget")
     held = _held(task.parked, device)
     if held:
         return Rung("", held)
     if task.sent and not task.task_id:
-        return _after_unknown(task)
+        return _after_unknown(task, load)
     if task.wanted == "gone":
         return Rung("delete_task")
     if not task.sent:
         return _create(task, load)
+    if task.wanted == "paused" and task.status == "ERROR":
+        return Rung("delete_task", "it failed and is not wanted now")
     if task.revision != revision:
         return _update(task)
     if task.wanted == "paused":
-        return Rung("pause_task") if task.status in ("RUNNING", "PENDING", "ERROR") else NOTHING
+        return Rung("pause_task") if task.status in ("RUNNING", "PENDING") else NOTHING
     if task.status == "PAUSED":
         return Rung("resume_task")
+    if task.status == "ERROR" and task.policy == "ALWAYS" and failed_seconds >= DEVICE_SECONDS:
+        return Rung("resume_task", "the device has not restarted it by itself")
     return NOTHING
 
 
@@ -98,11 +126,11 @@ def _held(parked: bool, device: Device | None) -> str:
     return "refused; waits for a new wish" if parked else ""
 
 
-def _after_unknown(task: TaskRow) -> Rung:
+def _after_unknown(task: TaskRow, load: LoadRow | None) -> Rung:
     """A create whose outcome is unknown: look first; two complete listings without it allow a repeat."""
     if task.missing < LOOKS_BEFORE_REPEAT:
         return Rung("", "looking whether the device has created it")
-    return Rung("forget" if task.wanted == "gone" else "create_task")
+    return _create(task, load) if task.wanted == "running" else Rung("forget")
 
 
 def _create(task: TaskRow, load: LoadRow | None) -> Rung:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from acsmpd import faults
 from acsmpd.clock import Moment
+from acsmpd.decide.upstreams import by_name, host_of
 from acsmpd.engine.core import Core
 from acsmpd.engine.imports import Importer
 from acsmpd.engine.lanes import Lanes
@@ -44,12 +45,18 @@ class Asks:
 
     def _answer(self, row: dict[str, Any]) -> None:
         with self._core.store.write() as tx:
+            now = asks.get(tx, row["id"])
+            if now is None or now["state"] not in ("open", "running"):
+                return  # answered since the pass that found it
             asks.change(tx, row["id"], self._now_ms(), state="running")
         try:
             answer: dict[str, Any] = {"AlgoFilePackageID": self._fetch(row)}
             state = "done"
         except faults.Fault as fault:
             answer, state = {"Code": fault.code, "Message": fault.message}, "failed"
+        except OSError as error:
+            text = f"cannot import the package: {error.strerror or error}"
+            answer, state = {"Code": faults.Internal.code, "Message": text}, "failed"
         except Cancelled:
             return  # the platform stops: the ask stays and is taken up again at the next start
         with self._core.store.write() as tx:
@@ -103,8 +110,8 @@ class Asks:
     def _judge_host(self, row: dict[str, Any]) -> Callable[[str, int], None]:
         """An address a platform above gave is fetched only from that platform's own host, unless allowed."""
         origin = row["arguments"].get("Origin") or ""
-        upstream = next((one for one in self._core.settings.upstream if one.code == origin), None)
-        own = urlsplit(upstream.url).hostname if upstream else None
+        upstream = by_name(self._core.settings.upstream, self._core.settings.site_code).get(origin)
+        own = host_of(upstream) if upstream else None
 
         def judge(host: str, port: int) -> None:
             named = {entry.rsplit(":", 1)[0] for entry in self._core.settings.egress.allow}

@@ -44,6 +44,11 @@ class Retries:
         with self._lock:
             return self._due.get(key, float("-inf")) <= now
 
+    def prune(self, now: float) -> None:
+        """Drop what is due: it says nothing any more."""
+        with self._lock:
+            self._due = {key: until for key, until in self._due.items() if until > now}
+
     def next_due(self) -> float | None:
         with self._lock:
             return min(self._due.values(), default=None)

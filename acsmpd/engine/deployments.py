@@ -16,13 +16,16 @@ from acsmpd.decide.backoff import delay_seconds
 from acsmpd.engine import stepwork
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
-from acsmpd.engine.outcomes import Recorder
+from acsmpd.engine.outcomes import REFUSED, Recorder
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import CopyRow, Device, Outcome, Step, TaskRow
-from acsmpd.store import devices, ledger, packages, plans, services
+from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load as LoadTable
+
+KINDS = ("copy", "load", "task")
+INTERRUPTED = "the platform stopped while it was under way"
 
 
 class Deployments:
@@ -30,32 +33,50 @@ class Deployments:
 
     def __init__(self, core: Core, lanes: Lanes, recorder: Recorder, retries: Retries) -> None:
         self._core, self._lanes, self._recorder, self._retries = core, lanes, recorder, retries
+        self._errors: dict[int, float] = {}
 
     def recover(self, now: Moment) -> None:
         """At start: what was under way has an unknown outcome; looking comes before repeating."""
         with self._core.store.write() as tx:
             for intent in ledger.open_intents(tx):
-                ledger.close(
-                    tx, intent["id"], "unknown", "the platform stopped while it was under way", now.wall_ms
-                )
+                ledger.close(tx, intent["id"], "unknown", INTERRUPTED, now.wall_ms)
+                if intent["kind"] == "copy":
+                    services.change_copy(tx, int(intent["subject"]), error=INTERRUPTED)
             services.local_engines_ended(tx, self._core.local_code, now.wall_ms)
 
     def ensure(self, now: Moment) -> None:
         with self._core.store.read() as tx:
             known = devices.all_devices(tx)
-            work = [*self._copies(tx, known), *self._loads(tx, known), *self._tasks(tx, known)]
+            work = [item for kind in KINDS for item in self._items(tx, kind, known, now)]
+            self._errors = {row: self._errors[row] for row in plans.failed_tasks(tx) if row in self._errors}
         forgotten = [item for item in work if item.rung.step == "forget"]
         if forgotten:
-            self._forget(forgotten)
+            self._forget(forgotten, now)
+        self._retries.prune(now.mono)
         for item in work:
-            if item.rung.step not in ("", "forget") and self._retries.due(item.key, now.mono):
+            if item.rung.step not in ("", "forget") and self._retries.due(item.try_key, now.mono):
                 self._start(item)
 
     # --- which rungs -----------------------------------------------------------------------------
 
-    def _copies(self, tx: Tx, known: dict[str, Device]) -> list[Item]:
+    def _items(
+        self, tx: Tx, kind: str, known: dict[str, Device], now: Moment, subject: str | None = None
+    ) -> list[Item]:
+        """Everything of a kind that is unsettled, or one subject of it."""
+        if kind == "copy":
+            return self._copies(tx, known, subject)
+        return self._loads(tx, known, subject) if kind == "load" else self._tasks(tx, known, now, subject)
+
+    def _as_it_is(self, tx: Tx, planned: Item, now: Moment) -> Item | None:
+        """The item planned again; None when something happened to its subject since, and another rung is due."""
+        device = devices.device(tx, planned.device)
+        known = {device.code: device} if device else {}
+        found = self._items(tx, planned.kind, known, now, planned.subject)
+        return found[0] if found and found[0].rung.step == planned.rung.step else None
+
+    def _copies(self, tx: Tx, known: dict[str, Device], subject: str | None) -> list[Item]:
         found = []
-        for row in services.unsettled_copies(tx):
+        for row in services.unsettled_copies(tx, None if subject is None else int(subject)):
             copy = msgspec.convert(row, CopyRow)
             loads = services.loads(
                 tx, LoadTable.package_id == copy.package_id, LoadTable.device == copy.device
@@ -67,9 +88,9 @@ class Deployments:
             found.append(Item("copy", str(copy.id), copy.device, copy.attempts, rung))
         return found
 
-    def _loads(self, tx: Tx, known: dict[str, Device]) -> list[Item]:
+    def _loads(self, tx: Tx, known: dict[str, Device], subject: str | None) -> list[Item]:
         found = []
-        for load in services.unsettled_loads(tx):
+        for load in services.unsettled_loads(tx, subject):
             row = services.copy(tx, load.package_id, load.device)
             copy = msgspec.convert(row, CopyRow) if row else None
             package = packages.get(tx, load.package_id)
@@ -81,42 +102,58 @@ class Deployments:
                 and not load.sent
             ):
                 copy = replace(copy, sent=False)  # another file than the platform holds now: replaced first
-            tasks = services.tasks_on(tx, load.id)
-            rung = steps.next_for_load(load, copy, known.get(load.device), tasks=tasks)
+            rung = steps.next_for_load(
+                load, copy, known.get(load.device),
+                tasks=services.tasks_on(tx, load.id), leaving=services.is_leaving(tx, load),
+            )  # fmt: skip
             found.append(Item("load", load.id, load.device, load.attempts, rung))
         return found
 
-    def _tasks(self, tx: Tx, known: dict[str, Device]) -> list[Item]:
+    def _tasks(self, tx: Tx, known: dict[str, Device], now: Moment, subject: str | None) -> list[Item]:
         found = []
-        for row in plans.unsettled_tasks(tx):
+        for row in plans.unsettled_tasks(tx, None if subject is None else int(subject)):
             task = msgspec.convert(row, TaskRow)
             load = services.load(tx, task.load_id) if task.load_id else None
             revision = row["wanted_revision"] if row["wanted_revision"] is not None else task.revision
-            rung = steps.next_for_task(task, load, known.get(task.device), revision=revision)
+            rung = steps.next_for_task(
+                task, load, known.get(task.device), revision=revision, failed_seconds=self._failed(task, now)
+            )
             found.append(Item("task", str(task.id), task.device, task.attempts, rung))
         return found
 
+    def _failed(self, task: TaskRow, now: Moment) -> float:
+        """Seconds since this process first saw the task in ERROR; a task that is well again is forgotten."""
+        if task.status != "ERROR":
+            return 0.0
+        return now.mono - self._errors.setdefault(task.id, now.mono)
+
     # --- doing them --------------------------------------------------------------------------------
 
-    def _forget(self, items: list[Item]) -> None:
+    def _forget(self, items: list[Item], now: Moment) -> None:
         with self._core.store.write() as tx:
             for item in items:
-                if not self._lanes.busy(item.key):
+                if not self._lanes.busy(item.key) and self._as_it_is(tx, item, now) is not None:
                     stepwork.forget(tx, item.kind, item.subject)
+                    alarms.end_alarm(tx, REFUSED, item.key, now.wall_ms)
 
     def _start(self, item: Item) -> None:
         self._lanes.take(item.key, item.device, lambda: self._perform(item))
 
-    def _perform(self, item: Item) -> None:
+    def _perform(self, planned: Item) -> None:
         """In a lane: intent on disk, the call outside any transaction, the outcome on disk."""
         now = self._core.clock.now()
         with self._core.store.write() as tx:
+            item = self._as_it_is(tx, planned, now)
+            if item is None:
+                return
             try:
                 prepared = stepwork.prepare(self._core, tx, item)
             except StepFault as fault:
+                stepwork.count_try(tx, item, now.wall_ms)
                 self._record(tx, item, fault)
                 return
             if prepared is None:
+                self._pause(item, now)
                 return
             intent = ledger.begin(
                 tx, kind=item.kind, subject=item.subject, device=item.device,
@@ -148,8 +185,12 @@ class Deployments:
     ) -> None:
         now = self._core.clock.now()
         if self._recorder.record(tx, item, result, now, then or {}):
-            self._retries.clear(item.key)
-            return
+            self._retries.clear(item.try_key)
+        else:
+            self._pause(item, now)
+
+    def _pause(self, item: Item, now: Moment) -> None:
+        """The same step on the same subject comes no sooner again, even after a success that did not last."""
         engine = self._core.settings.engine
         pause = delay_seconds(
             item.attempts + 1,
@@ -157,7 +198,7 @@ class Deployments:
             limit=engine.backoff_max_seconds,
             salt=item.key,
         )
-        self._retries.wait(item.key, now.mono + pause)
+        self._retries.wait(item.try_key, now.mono + pause)
 
 
 def _outcome_name(result: Outcome | StepFault) -> str:

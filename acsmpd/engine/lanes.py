@@ -46,8 +46,10 @@ class Lanes:
             return self._number - len(self._busy)
 
     def _perform(self, key: str, device: str, job: Callable[[], None]) -> None:
+        done = False
         try:
             job()
+            done = True
         except Exception:
             log.exception("a lane failed", extra={"device": device, "subject": key})
         finally:
@@ -56,6 +58,7 @@ class Lanes:
                 self._devices[device] -= 1
                 if not self._devices[device]:
                     del self._devices[device]
+        if done:  # after a failure the next tick is soon enough: nothing may spin on a full disk
             self._done()
 
     def close(self) -> None:

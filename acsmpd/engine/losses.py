@@ -8,9 +8,9 @@ from acsmpd.store.database import Tx
 KIND = "results_lost"
 _QUIET_MS = 24 * 3_600_000
 _WORDS = {
-    "expired": "{} were not delivered in time",
-    "refused": "{} were refused by the receiver again and again",
-    "dropped": "{} had to make room for newer ones",
+    "expired": "{} not delivered in time",
+    "refused": "{} refused by the receiver again and again",
+    "dropped": "{} dropped to make room for newer ones",
 }
 
 
@@ -21,7 +21,7 @@ def note(tx: Tx, destination: str, reason: str, number: int, now_ms: int) -> Non
     facts.put(tx, f"{KIND}:{destination}", lost)
     words = [text.format(lost[name]) for name, text in _WORDS.items() if lost.get(name)]
     total = sum(lost.get(name, 0) for name in _WORDS)
-    alarms.raise_alarm(tx, KIND, destination, f"{total} results were given up: {', '.join(words)}", now_ms)
+    alarms.raise_alarm(tx, KIND, destination, f"results given up: {total} ({', '.join(words)})", now_ms)
 
 
 def settle(tx: Tx, now_ms: int) -> None:

@@ -131,9 +131,13 @@ class Observations:
             if not self._touched(f"load:{load.id}", begun):
                 self._service(tx, load, service, begun)
         foreign = [
-            {"foreign_id": one.facility_id or one.package_id, "status": one.status, "detail": {"PackageID": one.package_id}}
+            {
+                "foreign_id": one.facility_id or one.package_id,
+                "status": one.status,
+                "detail": {"PackageID": one.package_id},
+            }
             for one in left
-        ]  # fmt: skip
+        ]
         devices.replace_foreign(tx, peer.code, "service", foreign, begun.wall_ms)
 
     def _service(self, tx: Tx, load: LoadRow, service: SeenService | None, begun: Moment) -> None:
@@ -167,10 +171,34 @@ class Observations:
             if task.sent and not self._touched(f"task:{task.id}", begun):
                 self._task(tx, task, matched.found.get(task.id), begun)
         foreign = [
-            {"foreign_id": one.task_id, "status": one.status, "detail": {"Url": one.stream_url, "EventIDs": one.event_ids}}
+            {
+                "foreign_id": one.task_id,
+                "status": one.status,
+                "detail": {"Url": one.stream_url, "EventIDs": one.event_ids},
+            }
             for one in matched.foreign
-        ]  # fmt: skip
+            if not self._is_double(tx, code, one, begun)
+        ]
         devices.replace_foreign(tx, code, "task", foreign, begun.wall_ms)
+
+    def _is_double(self, tx: Tx, code: str, seen: SeenTask, begun: Moment) -> bool:
+        """A task that reports to a link only we can have signed, yet no row holds it: a create that came through
+        late, after it was repeated. Our ledger made it, so it is entered and sent away."""
+        for url in seen.receive_urls:
+            instance_id = peers.instance_of_link(self._core, url)
+            if instance_id and plans.any_instance(tx, instance_id) is not None:
+                rows = plans.tasks(
+                    tx, Task.instance_id == instance_id, Task.device == code, Task.sent == True
+                )
+                if any(not row.task_id or self._touched(f"task:{row.id}", begun) for row in rows):
+                    return False
+                now_ms = begun.wall_ms
+                plans.add_task(
+                    tx, instance_id=instance_id, device=code, wanted="gone", sent=True, task_id=seen.task_id,
+                    status=seen.status, created_ms=now_ms, changed_ms=now_ms,
+                )  # fmt: skip
+                return True
+        return False
 
     def _task(self, tx: Tx, task: TaskRow, seen: SeenTask | None, begun: Moment) -> None:
         values: dict[str, Any] = {}

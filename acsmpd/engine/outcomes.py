@@ -13,6 +13,9 @@ from acsmpd.store import alarms, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Task
 
+REFUSED = "step_refused"
+"""The kind of alarm for a step that is not tried again until there is a new wish."""
+
 LOADS_BEFORE_A_NEW_PUSH = 6
 """Refused loads of a file that never showed up on the device, before the file is delivered again."""
 
@@ -26,18 +29,23 @@ class Recorder:
     def record(
         self, tx: Tx, item: Item, result: Outcome | StepFault, now: Moment, then: dict[str, Any]
     ) -> bool:
-        """Write one outcome, with `then` of the row if it was done; False: wait before the next try."""
+        """Write one outcome, with `then` of the row if it was done.
+
+        True: it was refused for good, so that only a new wish brings the step again, at once. False: the step
+        comes again after a pause, if ever.
+        """
         if isinstance(result, Outcome):
             if item.kind == "task":
                 self._task_done(tx, item, result, now, then)
             else:
                 {"copy": self._copy_done, "load": self._load_done}[item.kind](tx, item, result, now)
+            alarms.end_alarm(tx, REFUSED, item.key, now.wall_ms)
             self._poke(item.device)
-            return True
+            return False
         self._poke(item.device)
         if isinstance(result, Permanent):
-            self._refused(tx, item, result, now)
-        elif isinstance(result, Temporary):
+            return self._refused(tx, item, result, now)
+        if isinstance(result, Temporary):
             self._not_happened(tx, item, result.message)
         else:
             self._unknown(tx, item, result.message)
@@ -54,9 +62,9 @@ class Recorder:
             else:
                 services.drop_copy(tx, row_id)
             return
-        values: dict[str, Any] = {"error": "", "attempts": 0, "changed_ms": now.wall_ms}
+        values: dict[str, Any] = {"error": "", "changed_ms": now.wall_ms}
         if outcome.progress == 1.0:
-            values |= {"status": 3, "progress": 1.0}
+            values |= {"status": 3, "progress": 1.0, "attempts": 0}
         services.change_copy(tx, row_id, **values)
 
     def _load_done(self, tx: Tx, item: Item, outcome: Outcome, now: Moment) -> None:
@@ -124,10 +132,11 @@ class Recorder:
         else:
             plans.change_task(tx, int(item.subject), reason=text, missing=0)
 
-    def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> None:
+    def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> bool:
+        """Park the subject; False when the refusal may pass by itself."""
         if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item):
             self._not_happened(tx, item, fault.message)
-            return
+            return False
         text, step = fault.message, item.rung.step
         if item.kind == "copy":
             values: dict[str, Any] = {"sent": False, "status": 2} if step == "push" else {}
@@ -138,9 +147,8 @@ class Recorder:
         else:
             values = {"sent": False, "status": "ERROR"} if step == "create_task" else {}
             plans.change_task(tx, int(item.subject), reason=text, parked=True, **values)
-        alarms.raise_alarm(
-            tx, "step_refused", item.key, f"{step} on computility {item.device}: {text}", now.wall_ms
-        )
+        alarms.raise_alarm(tx, REFUSED, item.key, f"{step} on computility {item.device}: {text}", now.wall_ms)
+        return True
 
     def _still_arriving(self, tx: Tx, item: Item) -> bool:
         """Whether a refused load may only mean that the device has not fetched the package file yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from acsmpd.engine.core import Core
 from acsmpd.model import Family, Peer
@@ -78,3 +79,12 @@ def package_link(core: Core, base: str, package_id: str, code: str, generation: 
 def result_link(core: Core, base: str, instance_id: str) -> str:
     """The receiver of one instance's results."""
     return f"{base}/ACSMP/Results/{instance_id}/{core.signer.sign('result', instance_id)}"
+
+
+def instance_of_link(core: Core, url: str) -> str:
+    """The instance a receiver of ours belongs to, "" for an address we did not sign."""
+    parts = urlsplit(url).path.split("/")
+    if len(parts) == 5 and parts[1:3] == ["ACSMP", "Results"]:
+        instance_id, signature = parts[3], parts[4]
+        return instance_id if core.signer.verify(signature, "result", instance_id) else ""
+    return ""

@@ -169,6 +169,6 @@ def _note_evicted(tx: Tx, number: int, now_ms: int) -> None:
     total = int(facts.get(tx, EVICTED) or 0) + number
     facts.put(tx, EVICTED, total)
     text = (
-        f"{total} pictures of results not delivered yet had to go: the space or the time for pictures is up"
+        f"pictures of results not delivered yet that had to go: {total}; the space or the time for them is up"
     )
     alarms.raise_alarm(tx, EVICTED, "results", text, now_ms)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec.structs import replace
-
 from peewee import JOIN
 
 from acsmpd.clock import Moment
@@ -89,8 +88,9 @@ class Placement:
             return
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
         seats = {seat.load_id: seat for seat in self._seats(tx)}
+        streams = plans.streams_on_direct(tx)
         for instance, task in [*stranded, *((one, None) for one in unplaced)]:
-            choice = placement.place(instance, abilities, list(seats.values()), known)
+            choice = placement.place(instance, abilities, list(seats.values()), known, streams)
             if isinstance(choice, str):
                 self.waiting[instance.id] = choice
                 self._free(tx, task, known, now)
@@ -98,6 +98,8 @@ class Placement:
             if task is not None:
                 plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
             self._take(tx, instance, choice, seats, now)
+            if choice.load_id is None:
+                streams[choice.device] = streams.get(choice.device, 0) + 1
 
     def _free(self, tx: Tx, task: TaskRow | None, known: dict[str, Device], now: Moment) -> None:
         """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""

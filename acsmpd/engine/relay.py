@@ -166,7 +166,7 @@ class Relay:
             )
             if slow or failures >= FAILURES:
                 waiting = results.waiting(tx, destination)
-                text = f"{reason[:500]}; {waiting} results wait"
+                text = f"{reason[:500]}; results that wait: {waiting}"
                 alarms.raise_alarm(tx, UNDELIVERABLE, destination, text, now.wall_ms)
         self._retries.wait(destination, now.mono + self._delay(destination, failures, slow))
         return False

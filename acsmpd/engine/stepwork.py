@@ -56,6 +56,11 @@ class Item(Struct, frozen=True):
     def key(self) -> str:
         return f"{self.kind}:{self.subject}"
 
+    @property
+    def try_key(self) -> str:
+        """What a pause holds up: this step only, so that a new wish need not wait for the old one's."""
+        return f"{self.key}:{self.rung.step}"
+
 
 def prepare(core: Core, tx: Tx, item: Item) -> tuple[Peer, Step] | None:
     """The peer and the step, from the rows as they are now; None if there is nothing left to do it for."""
@@ -214,6 +219,17 @@ def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
         values |= {"sent": True, "task_id": "", "missing": 0, "status": "PENDING", **held}
     plans.change_task(tx, int(item.subject), **values)
     return held if step == "update_task" else {}
+
+
+def count_try(tx: Tx, item: Item, now_ms: int) -> None:
+    """Count a try that ended before anything could leave."""
+    values = {"attempts": item.attempts + 1, "changed_ms": now_ms}
+    if item.kind == "copy":
+        services.change_copy(tx, int(item.subject), **values)
+    elif item.kind == "load":
+        services.change_load(tx, item.subject, **values)
+    else:
+        plans.change_task(tx, int(item.subject), **values)
 
 
 def _md5_now(tx: Tx, item: Item) -> str:

@@ -93,7 +93,7 @@ class Store:
             with _words(f"cannot open the database {self.path}"):
                 self._durable.connect(reuse_if_open=True)
                 migrations.migrate(self._durable)
-        except faults.Fault:
+        except BaseException:
             self.close()
             raise
         return self

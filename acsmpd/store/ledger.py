@@ -12,6 +12,10 @@ KEPT = 20
 
 
 def begin(tx: Tx, *, kind: str, subject: str, device: str, step: str, attempt: int, now_ms: int) -> int:
+    """Write an intent; of the subject's closed ones the last KEPT stay."""
+    here = (Intent.kind == kind, Intent.subject == subject, Intent.outcome.is_null(False))
+    kept = Intent.select(Intent.id).where(*here).order_by(Intent.id.desc()).limit(KEPT)
+    tx.run(Intent.delete().where(*here, Intent.id.not_in(kept)))
     return int(
         tx.run(
             Intent.insert(

@@ -137,8 +137,8 @@ def drop_task(tx: Tx, task_row_id: int) -> None:
     tx.run(Task.delete().where(Task.id == task_row_id))
 
 
-def unsettled_tasks(tx: Tx) -> list[dict[str, Any]]:
-    """Tasks something may have to be done about, with the instance's wanted revision and policy."""
+def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, Any]]:
+    """Tasks (or one of them) something may have to be done about, with the instance's wanted revision and policy."""
     query = (
         Task.select(
             Task, Instance.revision.alias("wanted_revision"), Instance.restart_policy, Instance.info,
@@ -149,16 +149,31 @@ def unsettled_tasks(tx: Tx) -> list[dict[str, Any]]:
             (Task.wanted == "gone")
             | (Task.sent == NO)
             | (Task.task_id == "")
-            | ((Task.wanted == "running") & (Task.status == "PAUSED"))
+            | ((Task.wanted == "running") & (Task.status.in_(("PAUSED", "ERROR"))))
             | ((Task.wanted == "paused") & (Task.status.in_(("RUNNING", "PENDING", "ERROR"))))
             | (Task.revision != Instance.revision)
         )
         .order_by(Task.id)
     )  # fmt: skip
-    return tx.rows(query)
+    return tx.rows(query if task_row_id is None else query.where(Task.id == task_row_id))
+
+
+def failed_tasks(tx: Tx) -> list[int]:
+    """Row ids of tasks in ERROR."""
+    return [row["id"] for row in tx.rows(Task.select(Task.id).where(Task.status == "ERROR"))]
 
 
 def unplaced_instances(tx: Tx) -> list[InstanceRow]:
     """Instances that are to run and have no place."""
     placed = Task.select(Task.instance_id).where(Task.wanted != "gone")
     return instances(tx, Instance.on == YES, Instance.deleted == NO, Instance.id.not_in(placed))
+
+
+def streams_on_direct(tx: Tx) -> dict[str, int]:
+    """computility code -> tasks of ours that are, or are to be, on it without a service (direct devices)."""
+    query = (
+        Task.select(Task.device, fn.COUNT(1).alias("number"))
+        .where(Task.load_id.is_null(YES), (Task.wanted == "running") | (Task.sent == YES))
+        .group_by(Task.device)
+    )
+    return {row["device"]: row["number"] for row in tx.rows(query)}

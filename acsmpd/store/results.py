@@ -114,10 +114,11 @@ def drop_delivery(tx: Tx, delivery_id: int) -> None:
 
 def drop_deliveries(tx: Tx, *conditions: Any) -> dict[str, int]:
     """Give deliveries up; destination -> how many."""
+    if tx.row(Delivery.select(Delivery.id).where(*conditions)) is None:
+        return {}
     counted = Delivery.select(Delivery.destination, fn.COUNT(1).alias("number")).where(*conditions)
     lost = {row["destination"]: row["number"] for row in tx.rows(counted.group_by(Delivery.destination))}
-    if lost:
-        tx.run(Delivery.delete().where(*conditions))
+    tx.run(Delivery.delete().where(*conditions))
     return lost
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from peewee import JOIN, fn
@@ -70,8 +71,11 @@ def drop_copy(tx: Tx, copy_id: int) -> None:
     tx.run(Copy.delete().where(Copy.id == copy_id))
 
 
-def unsettled_copies(tx: Tx) -> list[dict[str, Any]]:
-    """Copies something may have to be done about, with the MD5 the platform holds now (None: deleted there)."""
+def unsettled_copies(tx: Tx, copy_id: int | None = None) -> list[dict[str, Any]]:
+    """Copies (or one of them) something may have to be done about, with the MD5 the platform holds now.
+
+    That is None for a package deleted there.
+    """
     query = (
         Copy.select(Copy, Package.md5.alias("platform_md5"))
         .join(Package, on=(Package.id == Copy.package_id), join_type=JOIN.LEFT_OUTER)
@@ -83,7 +87,7 @@ def unsettled_copies(tx: Tx) -> list[dict[str, Any]]:
             | (Package.md5.is_null(NO) & (Copy.md5 != Package.md5))
         )
     )
-    return tx.rows(query)
+    return tx.rows(query if copy_id is None else query.where(Copy.id == copy_id))
 
 
 # --- services and loads --------------------------------------------------------------------------------
@@ -118,8 +122,19 @@ def loads(tx: Tx, *conditions: Any) -> list[LoadRow]:
     return structs(tx, query.where(*conditions) if conditions else query, LoadRow)
 
 
-def unsettled_loads(tx: Tx) -> list[LoadRow]:
-    return loads(tx, (Load.wanted == NO) | (Load.sent == NO) | (Load.status == "ERROR") | (Load.missing >= 2))
+def unsettled_loads(tx: Tx, load_id: str | None = None) -> list[LoadRow]:
+    """Loads (or one of them) something may have to be done about."""
+    open_ = (Load.wanted == NO) | (Load.sent == NO) | (Load.status == "ERROR") | (Load.missing >= 2)
+    return loads(tx, open_, *(() if load_id is None else (Load.id == load_id,)))
+
+
+def is_leaving(tx: Tx, load: LoadRow) -> bool:
+    """Whether another load of the same package is on the same device still, and not wanted there any more."""
+    others = Load.select(Load.id).where(
+        Load.package_id == load.package_id, Load.device == load.device, Load.id != load.id,
+        Load.wanted == NO, Load.sent == YES,
+    )  # fmt: skip
+    return tx.row(others) is not None
 
 
 def drop_load(tx: Tx, load_id: str) -> None:
@@ -128,6 +143,12 @@ def drop_load(tx: Tx, load_id: str) -> None:
     tx.run(Load.delete().where(Load.id == load_id))
     if row and not tx.number(Load.select(fn.COUNT(1)).where(Load.service_id == row["service_id"])):
         tx.run(Service.delete().where(Service.id == row["service_id"]))
+
+
+def _still_wanted() -> Any:
+    """Services with a load that is to stay: their outgoing loads are not shown."""
+    other = Load.alias()
+    return other.select(other.service_id).where(other.wanted == YES)
 
 
 def search(*conditions: Any) -> Any:
@@ -139,7 +160,7 @@ def search(*conditions: Any) -> Any:
             Service.created_ms,
         )
         .join(Service, on=(Service.id == Load.service_id))
-        .where(*conditions)
+        .where((Load.wanted == YES) | Service.id.not_in(_still_wanted()), *conditions)
     )  # fmt: skip
 
 
@@ -151,16 +172,15 @@ def tasks_on(tx: Tx, load_id: str) -> int:
 
 
 def used_streams(tx: Tx) -> dict[str, int]:
-    """load id -> streams taken: tasks that are to run there or may still do so."""
-    query = (
-        Task.select(Task.load_id, fn.COUNT(1).alias("number"))
-        .where(
-            Task.load_id.is_null(NO),
-            (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")),
-        )
-        .group_by(Task.load_id)
+    """load id -> streams taken by tasks that are to run there or may still do so, one for each capability."""
+    query = Task.select(Task.load_id, Task.capabilities).where(
+        Task.load_id.is_null(NO),
+        (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")),
     )
-    return {row["load_id"]: row["number"] for row in tx.rows(query)}
+    used: Counter[str] = Counter()
+    for row in tx.rows(query):
+        used[row["load_id"]] += max(1, len(row["capabilities"] or ()))
+    return dict(used)
 
 
 def arrived(tx: Tx, copy_id: int, md5: str, now_ms: int) -> None:
@@ -177,7 +197,7 @@ def local_engines_ended(tx: Tx, code: str, now_ms: int) -> None:
     tx.run(Load.update(sent=NO, status="INIT", missing=0, changed_ms=now_ms).where(Load.device == code))
     tx.run(
         Task.update(sent=NO, task_id="", status="PENDING", missing=0, changed_ms=now_ms).where(
-            Task.device == code
+            Task.device == code, (Task.status != "FINISHED") | (Task.wanted == "gone")
         )
     )
 

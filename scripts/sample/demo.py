@@ -110,7 +110,7 @@ class Demo:
         return package_id
 
     def start_task(self, job: Job) -> None:
-        extras = {"Loop": True, "Interval": 0.2, "RepeatAlarmIntervalThreshold": 2}
+        extras = {"Loop": True, "Interval": 0.2, "RepeatAlarmIntervalThreshold": 1}
         info = {
             "RulesParams": [{"EventID": EVENT, "ExtendParams": extras}],
             "StreamOptions": {"VideoStreamOptions": {"PlayType": "REALPLAY", "Url": self.video}},
@@ -159,7 +159,7 @@ class Demo:
         for path in [*logs[-1:], self.daemon.log]:
             if path.is_file():
                 yield f"the end of {shown(path)}:"
-                yield from ("    " + line[:300] for line in path.read_text(errors="replace").splitlines()[-12:])
+                yield from ("    " + line[:300] for line in path.read_text(errors="replace").splitlines()[-6:])
 
     def _states(self, job: Job) -> Iterator[str]:
         try:

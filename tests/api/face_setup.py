@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +20,17 @@ from acsmpd.engine.imports import Importer
 from acsmpd.model import Family
 from acsmpd.packages.bytestream import Limits
 from acsmpd.packages.intake import Intake
-from acsmpd.security import links, seal, sm2
+from acsmpd.security import sm2
 from acsmpd.security.egress import EgressPolicy
+from acsmpd.security.links import LinkSigner
+from acsmpd.security.seal import Sealer
 from acsmpd.security.throttle import RateLimit, Throttle
 from acsmpd.security.tokens import token_hash
 from acsmpd.settings import Settings, load
 from acsmpd.store import accounts, asks, devices, plans, services
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
-from acsmpd.store.tables import Ask, Instance, Load
+from acsmpd.store.tables import Ask, Instance, Load, Service
 
 import acsmpd.api.handlers  # noqa: F401, isort: skip  (declares every handler)
 
@@ -35,7 +38,26 @@ SITE_CODE = "11010000005020000001"
 OTHER_CODE = "11010000005020000077"
 TOKENS = {SITE_CODE: "token-of-the-platform-above", OTHER_CODE: "token-of-another-platform"}
 UPSTREAM_HOST = "10.9.9.9"
+KEY = sm2.generate()
 MD5 = "0123456789abcdef0123456789abcdef"
+
+
+class Standing:
+    """Stands for whatever is set in it; building the routes anew for every test would take most of its time."""
+
+    def __init__(self) -> None:
+        self.present: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.present, name)
+
+
+PLATFORM, AUDIT = Standing(), Standing()
+
+
+@functools.cache
+def the_app() -> Any:
+    return make_app(PLATFORM, AUDIT)  # type: ignore[arg-type]
 
 
 class Said:
@@ -57,7 +79,15 @@ class Face:
     def __init__(self, platform: Platform, app: Any) -> None:
         self.platform, self.store, self._client = platform, platform.store, app.test_client()
 
-    def ask(self, method: str, path: str, body: Any = None, *, token: str = TOKENS[SITE_CODE], address: str = "127.0.0.1") -> Said:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str = TOKENS[SITE_CODE],
+        address: str = "127.0.0.1",
+    ) -> Said:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         given = {"json": body} if body is not None else {}
         where = {"REMOTE_ADDR": address}
@@ -79,11 +109,15 @@ class Face:
         with file.open("rb") as stream:
             received = self.platform.intake.receive(stream)
         given = ask["arguments"]
-        package_id = self.platform.import_file(received, file.name, given["Origin"], given["AlgoFilePackageID"])
+        package_id = self.platform.import_file(
+            received, file.name, given["Origin"], given["AlgoFilePackageID"]
+        )
         now = self.platform.clock.now().wall_ms
         with self.store.write() as tx:
             asks.change(tx, ask["id"], now, state="done", answer={"AlgoFilePackageID": package_id})
-            services.want_copy(tx, package_id, self.platform.local_code, now, asked=True, origin=given["Origin"])
+            services.want_copy(
+                tx, package_id, self.platform.local_code, now, asked=True, origin=given["Origin"]
+            )
         return package_id
 
     def failed(self, ask: dict[str, Any], code: int, message: str) -> None:
@@ -97,7 +131,17 @@ class Face:
 
     def loads(self, *conditions: Any) -> list[dict[str, Any]]:
         with self.store.read() as tx:
-            return tx.rows(services.search(tx, *(conditions or (Load.id != "",))))
+            return tx.rows(services.search(*(conditions or (Load.id != "",))))
+
+    def service(self) -> dict[str, Any]:
+        """The only service there is."""
+        with self.store.read() as tx:
+            (row,) = tx.rows(Service.select())
+        return row
+
+    def load(self, load_id: str) -> Any:
+        with self.store.read() as tx:
+            return services.load(tx, load_id)
 
     def becomes(self, load_id: str, status: str) -> None:
         with self.store.write() as tx:
@@ -120,7 +164,14 @@ class Face:
     def placed(self, instance_id: str, load_id: str | None, device: str = SITE_CODE, **values: Any) -> int:
         with self.store.write() as tx:
             return plans.add_task(
-                tx, instance_id=instance_id, device=device, load_id=load_id, sent=True, created_ms=1, changed_ms=1, **values
+                tx,
+                instance_id=instance_id,
+                device=device,
+                load_id=load_id,
+                sent=True,
+                created_ms=1,
+                changed_ms=1,
+                **values,
             )
 
 
@@ -146,7 +197,8 @@ def face(folder: Path, **overrides: str) -> Iterator[Face]:
         _enter(store, settings)
         platform = _platform(folder, settings, store, clock)
         platform.credentials.load()
-        yield Face(platform, make_app(platform, audit))
+        PLATFORM.present, AUDIT.present = platform, audit
+        yield Face(platform, the_app())
     finally:
         audit.close()
         store.close()
@@ -165,13 +217,12 @@ def _enter(store: Store, settings: Settings) -> None:
 
 
 def _platform(folder: Path, settings: Settings, store: Store, clock: Clock) -> Platform:
-    keys = folder / "keys"
     limits = Limits(max_members=1000, max_unpacked_bytes=1 << 28, max_ratio=200)
     intake = Intake(folder / "packages", 1 << 28, 1)
     importer = Importer(store, intake, limits, clock, settings.site.zone, settings.site_code)
     return Platform(
         settings=settings, store=store, clock=clock, zone=settings.site.zone, presence=Presence(0.0),
-        sealer=seal.load_or_create(keys), signer=links.load_or_create(keys), sm2=sm2.load_or_create(keys),
+        sealer=Sealer(b"k" * 32), signer=LinkSigner(b"k" * 32), sm2=KEY,
         gate=sm2.DecryptGate(), throttle=Throttle(), unknown_tokens=RateLimit(),
         credentials=Credentials(store, 1800), egress=EgressPolicy(settings.egress.allow), intake=intake,
         import_file=importer.import_file, limits=limits, data=folder, local_code=SITE_CODE, started_ms=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from acsmpd.api import facade_packages
-from acsmpd.store import devices, services
+from acsmpd.store import asks, devices, services
 from acsmpd.store.tables import Copy, Load, Package
 from tests.api.face_setup import MD5, OTHER_CODE, SITE_CODE, TOKENS, UPSTREAM_HOST, Face, face
 from tests.support.packaging import PACKAGE_ID, make_package, md5_of
@@ -65,7 +66,13 @@ INFO = {
 
 
 def monitor(service_id: str) -> dict[str, Any]:
-    return {"AlgoServiceID": service_id, "AlgoFilePackageID": PACKAGE_ID, "XpuUtilization": 0.2, "XpuType": "", "MemoryUsed": 0.5}
+    return {
+        "AlgoServiceID": service_id,
+        "AlgoFilePackageID": PACKAGE_ID,
+        "XpuUtilization": 0.2,
+        "XpuType": "",
+        "MemoryUsed": 0.5,
+    }
 
 
 def test_status_is_table_a_2_and_no_more(box: Face) -> None:
@@ -79,7 +86,17 @@ def test_status_is_table_a_2_and_no_more(box: Face) -> None:
 
 def test_status_before_the_first_look_still_holds_every_required_member(box: Face) -> None:
     shown = box.fine("GET", "/CAD/Status")
-    assert {"DeviceID", "IsOnline", "Cpu", "CpuType", "CpuUtilization", "Memory", "MemoryUsed", "Disk", "DiskUsed"} <= shown.keys()
+    assert {
+        "DeviceID",
+        "IsOnline",
+        "Cpu",
+        "CpuType",
+        "CpuUtilization",
+        "Memory",
+        "MemoryUsed",
+        "Disk",
+        "DiskUsed",
+    } <= shown.keys()
 
 
 def test_each_platform_is_told_the_code_it_knows_us_by(box: Face) -> None:
@@ -92,7 +109,9 @@ def test_status_tells_only_of_the_callers_own_services(box: Face, file: Path) ->
     load(box)
     service = box.loads()[0]["id"]
     with box.store.write() as tx:
-        devices.change(tx, SITE_CODE, info=[{**INFO, "AlgoServiceMonitors": [monitor(service), monitor("of the site")]}])
+        devices.change(
+            tx, SITE_CODE, info=[{**INFO, "AlgoServiceMonitors": [monitor(service), monitor("of the site")]}]
+        )
     mine = box.fine("GET", "/CAD/Status")["AlgoServiceMonitors"]
     assert mine == [{name: value for name, value in monitor(service).items() if name != "AlgoServiceID"}]
     assert box.fine("GET", "/CAD/Status", token=OTHER)["AlgoServiceMonitors"] == []
@@ -109,7 +128,10 @@ def test_code_is_an_int_on_status_and_tasks_and_a_text_on_machine(box: Face) -> 
 
 
 def test_nobody_without_a_token_and_no_person_without_the_right(box: Face) -> None:
-    assert (box.ask("GET", "/CAD/Status", token="").status, box.ask("GET", "/CAD/Status", token="").code) == (401, 40101)
+    assert (box.ask("GET", "/CAD/Status", token="").status, box.ask("GET", "/CAD/Status", token="").code) == (
+        401,
+        40101,
+    )
     said = box.ask("GET", "/CAD/Status", token="key-worker")
     assert (said.status, said.code) == (200, 40301)
     assert "federation" in said.message
@@ -220,7 +242,9 @@ def test_a_package_of_the_site_is_not_overwritten_from_above(box: Face, file: Pa
     assert listed(box) == []
 
 
-def test_the_file_the_site_holds_already_is_shared_and_stays_when_the_platform_lets_go(box: Face, file: Path) -> None:
+def test_the_file_the_site_holds_already_is_shared_and_stays_when_the_platform_lets_go(
+    box: Face, file: Path
+) -> None:
     box.imported_here(file)
     assert push(box, MD5=md5_of(file)).code == "0"
     assert box.asked() == []
@@ -249,7 +273,10 @@ def test_delete_is_refused_while_loaded_and_fine_while_the_engine_stops(box: Fac
     pushed(box, file)
     load(box)
     said = box.ask("DELETE", f"{FILES}/{PACKAGE_ID}")
-    assert (said.code, said.message) == ("40901", f"cannot delete package {PACKAGE_ID} while it is loaded: unload it first")
+    assert (said.code, said.message) == (
+        "40901",
+        f"cannot delete package {PACKAGE_ID} while it is loaded: unload it first",
+    )
     box.becomes(box.loads()[0]["load_id"], "RUNNING")
     assert box.ask("DELETE", f"{PACKAGES}/{PACKAGE_ID}").code == "0"
     assert box.ask("DELETE", f"{FILES}/{PACKAGE_ID}").code == "0"
@@ -270,12 +297,14 @@ def test_delete_withdraws_a_fetch_that_has_not_begun_and_waits_for_one_that_has(
     assert box.ask("DELETE", f"{FILES}/{PACKAGE_ID}").code == "40401"
     assert box.asked()[0]["state"] == "failed"
     push(box, Url=URL + "?2")
+    ask = box.asked()[-1]
     with box.store.write() as tx:
-        from acsmpd.store import asks
-
-        asks.change(tx, box.asked()[-1]["id"], 1, state="running")
+        asks.change(tx, ask["id"], 1, state="running")
     said = box.ask("DELETE", f"{FILES}/{PACKAGE_ID}")
-    assert (said.code, said.message) == ("40901", f"cannot delete package {PACKAGE_ID} while it is being fetched")
+    assert (said.code, said.message) == (
+        "40901",
+        f"cannot delete package {PACKAGE_ID} while it is being fetched",
+    )
 
 
 # --- table 4: load ------------------------------------------------------------------------------------------------
@@ -285,10 +314,13 @@ def test_load_makes_one_service_in_the_platforms_name(box: Face, file: Path) -> 
     pushed(box, file)
     assert load(box, Args="--fast 'two words'", LicenseFile="http://10.9.9.9/l").code == "0"
     (row,) = box.loads()
-    assert (row["origin"], row["package_id"], row["device"], row["wanted"]) == (SITE_CODE, PACKAGE_ID, SITE_CODE, True)
-    with box.store.read() as tx:
-        service = services.service(tx, row["id"])
-    assert service is not None
+    assert (row["origin"], row["package_id"], row["device"], row["wanted"]) == (
+        SITE_CODE,
+        PACKAGE_ID,
+        SITE_CODE,
+        True,
+    )
+    service = box.service()
     assert (service["args"], service["license_url"]) == ("--fast 'two words'", "http://10.9.9.9/l")
 
 
@@ -301,18 +333,14 @@ def test_a_second_load_succeeds_without_effect_and_tries_a_refused_one_again(box
     with box.store.write() as tx:
         services.change_load(tx, before[0]["load_id"], parked=True, attempts=7, status="ERROR")
     assert load(box).code == "0"
-    with box.store.read() as tx:
-        row = services.load(tx, before[0]["load_id"])
-    assert row is not None
+    row = box.load(before[0]["load_id"])
     assert (row.parked, row.attempts) == (False, 0)
 
 
 def test_what_came_with_the_push_counts_at_the_load(box: Face, file: Path) -> None:
     pushed(box, file, AuthAddress="10.9.9.9:9000,10.9.9.8:9000", LicenseFile="/auth_license.txt")
     load(box)
-    with box.store.read() as tx:
-        service = services.service(tx, box.loads()[0]["id"])
-    assert service is not None
+    service = box.service()
     assert service["env"] == [{"Name": "AUTH_SERVER_ADDR", "Value": "10.9.9.9:9000,10.9.9.8:9000"}]
     assert service["license_url"] == f"http://{UPSTREAM_HOST}:8750/auth_license.txt"
 
@@ -320,17 +348,20 @@ def test_what_came_with_the_push_counts_at_the_load(box: Face, file: Path) -> No
 def test_the_env_of_the_load_goes_before_that_of_the_push(box: Face, file: Path) -> None:
     pushed(box, file, AuthAddress="10.9.9.9:9000")
     load(box, Env=[{"Name": "AUTH_SERVER_ADDR", "Value": "10.1.1.1:1"}])
-    with box.store.read() as tx:
-        service = services.service(tx, box.loads()[0]["id"])
-    assert service is not None
+    service = box.service()
     assert service["env"] == [{"Name": "AUTH_SERVER_ADDR", "Value": "10.1.1.1:1"}]
 
 
 @pytest.mark.parametrize(
     ("more", "word"),
-    [({"Args": "'unclosed"}, "$.Args"), ({"Env": [{"Name": "LD_PRELOAD", "Value": "x"}]}, "LD_PRELOAD is not declared")],
+    [
+        ({"Args": "'unclosed"}, "$.Args"),
+        ({"Env": [{"Name": "LD_PRELOAD", "Value": "x"}]}, "LD_PRELOAD is not declared"),
+    ],
 )
-def test_arguments_that_cannot_be_used_are_refused(box: Face, file: Path, more: dict[str, Any], word: str) -> None:
+def test_arguments_that_cannot_be_used_are_refused(
+    box: Face, file: Path, more: dict[str, Any], word: str
+) -> None:
     pushed(box, file)
     said = load(box, **more)
     assert said.code == "40001"
@@ -354,8 +385,6 @@ def test_load_before_the_fetch_ended_says_so_and_after_a_failed_one_says_why(box
 def test_load_waits_for_a_fetch_that_is_about_to_end(
     box: Face, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     monkeypatch.setattr(facade_packages, "HOLD_SECONDS", 10.0)
     push(box)
     said: list[Any] = []
@@ -396,7 +425,9 @@ def test_unload_wishes_the_load_away_and_repeats_do_no_harm(box: Face, file: Pat
     assert box.ask("DELETE", f"{PACKAGES}/{'9' * 40}").message == f"no package {'9' * 40}"
 
 
-def test_loading_again_while_the_old_engine_stops_is_a_new_load_of_the_same_service(box: Face, file: Path) -> None:
+def test_loading_again_while_the_old_engine_stops_is_a_new_load_of_the_same_service(
+    box: Face, file: Path
+) -> None:
     pushed(box, file)
     load(box)
     first = box.loads()[0]

@@ -58,7 +58,9 @@ class Bench:
         with self.store.write() as tx:
             plans.add_instance(
                 tx, [("ILLEGAL_ADV", "the-capability")], id="inst", plan_id=7, type="VIDEO_REALTIME", info={},
-                receive_urls={"ILLEGAL_ADV": ["http://10.0.0.1/r?key=secret"], "": ["http://10.0.0.2:81/"], "FIRE": ["x"]},
+                receive_urls={
+                    "ILLEGAL_ADV": ["http://10.0.0.1/r?key=secret"], "": ["http://10.0.0.2:81/"], "FIRE": ["x"],
+                },
                 on=True, stream_device_id="camera", created_ms=1, changed_ms=NOW_MS,
             )  # fmt: skip
 
@@ -77,7 +79,12 @@ class Bench:
         return Call(**{**plain, **more})
 
     def post(
-        self, body: Any = BODY, kind: str = "application/json", instance: str = "inst", signature: str = "", length: bool = True
+        self,
+        body: Any = BODY,
+        kind: str = "application/json",
+        instance: str = "inst",
+        signature: str = "",
+        length: bool = True,
     ) -> Reply:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         path = {"InstanceID": instance, "Signature": signature or self.signer.sign("result", instance)}
@@ -133,14 +140,20 @@ def test_a_result_is_stored_with_its_pictures_and_deliveries(bench: Bench) -> No
     (row,) = bench.rows(Result)
     images = [{"Type": "FULL", "Format": "jpeg"}, {"Type": "TARGET", "Odd": 1}]
     assert row["body"] == {**BODY, "Images": images}
-    told = {name: row[name] for name in ("instance_id", "plan_id", "event_id", "capability", "device_id", "event_ms")}
+    told = {
+        name: row[name]
+        for name in ("instance_id", "plan_id", "event_id", "capability", "device_id", "event_ms")
+    }
     assert told == {
         "instance_id": "inst", "plan_id": 7, "event_id": "ILLEGAL_ADV", "capability": "the-capability",
         "device_id": "camera", "event_ms": 1697114190123,
     }  # fmt: skip
     assert (row["late"], row["error"], row["received_ms"]) == (False, "", NOW_MS)
     pictures = bench.rows(Picture)
-    assert [(one["place"], one["size"], one["result_id"]) for one in pictures] == [(0, 204, row["id"]), (1, 204, row["id"])]
+    assert [(one["place"], one["size"], one["result_id"]) for one in pictures] == [
+        (0, 204, row["id"]),
+        (1, 204, row["id"]),
+    ]
     assert bench.files() == sorted(one["path"] for one in pictures)
     assert all(one["path"].startswith("results/pictures/20231012/") for one in pictures)
     assert [(bench.data / one["path"]).read_bytes() for one in pictures] == [JPEG, JPEG]
@@ -182,7 +195,9 @@ def test_the_devices_own_code_and_another_event(bench: Bench) -> None:
     assert [one["url"] for one in bench.rows(Delivery)] == ["http://10.0.0.2:81/"]
 
 
-@pytest.mark.parametrize("values", [{"on": False}, {"deleted": True, "on": False, "changed_ms": NOW_MS - 72 * HOUR_MS}])
+@pytest.mark.parametrize(
+    "values", [{"on": False}, {"deleted": True, "on": False, "changed_ms": NOW_MS - 72 * HOUR_MS}]
+)
 def test_results_of_an_instance_that_ended_are_late(bench: Bench, values: dict[str, Any]) -> None:
     bench.change(**values)
     bench.post()
@@ -223,6 +238,7 @@ def test_links_that_are_none(bench: Bench, body: bytes) -> None:
         (b'{"EventID": "A", "Pts": "soon"}', 40001, "$.Pts"),
         (b'{"EventID": "A", "EventTime": "soon"}', 40001, "$.EventTime"),
         (b'{"EventID": "A", "Images": [{"Data": 5}]}', 40001, "$.Images[0].Data"),
+        (b'{"EventID": "A", "Images": [' + b"{}," * 256 + b"{}]}", 40001, "$.Images: at most 256 are taken"),
         (b'{"EventID": "A", "Images": [null]}', 40001, "$.Images[0]"),
         (b'{"EventID": "A", "Mine": "' + b"x" * 600_000 + b'"}', 41301, "without its pictures has 600"),
     ],
@@ -236,7 +252,9 @@ def test_bodies_that_are_refused(bench: Bench, body: bytes, code: int, words: st
     assert (bench.rows(Result), bench.files()) == ([], [])
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "Application/JSON; charset=utf-8", "application/vnd.x+json"])
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "Application/JSON; charset=utf-8", "application/vnd.x+json"]
+)
 def test_content_types_that_are_json(bench: Bench, kind: str) -> None:
     bench.post(kind=kind)
     assert len(bench.rows(Result)) == 1
@@ -262,7 +280,13 @@ def test_a_body_over_the_cap(bench: Bench, length: bool, kind: str) -> None:
 def test_a_bad_picture_never_loses_its_result(bench: Bench) -> None:
     bench.limits(Results(picture_max_bytes=204))
     large = base64.b64encode(bytes(205)).decode()
-    images = [{"Type": "FULL", "Data": "%%%"}, {"Data": large}, {"Data": TEXT}, {"Url": "http://elsewhere/p"}, {"Data": ""}]
+    images = [
+        {"Type": "FULL", "Data": "%%%"},
+        {"Data": large},
+        {"Data": TEXT},
+        {"Url": "http://elsewhere/p"},
+        {"Data": ""},
+    ]
     bench.post({**BODY, "Images": images})
     (row,) = bench.rows(Result)
     assert row["body"]["Images"] == [
@@ -333,13 +357,22 @@ def form(*parts: tuple[str, str | None, bytes]) -> bytes:
 
 def box_form(info: Any = INFO) -> bytes:
     text = info if isinstance(info, bytes) else json.dumps(info).encode()
-    return form(("alarm_info", None, text), ("picture", "0.jpg", JPEG), ("picture", "1.png", PNG), ("memo", None, b"?"))
+    return form(
+        ("alarm_info", None, text),
+        ("picture", "0.jpg", JPEG),
+        ("picture", "1.png", PNG),
+        ("memo", None, b"?"),
+    )
 
 
 def test_the_form_of_a_real_box(bench: Bench) -> None:
     bench.post(box_form(), FORM)
     (row,) = bench.rows(Result)
-    assert (row["event_id"], row["capability"], row["device_id"]) == ("ILLEGAL_ADV", "the-capability", "camera")
+    assert (row["event_id"], row["capability"], row["device_id"]) == (
+        "ILLEGAL_ADV",
+        "the-capability",
+        "camera",
+    )
     assert row["event_ms"] == 1697114190123
     assert row["body"]["Images"] == [
         {"Type": "FULL", "Format": "png", "Width": 8, "Height": 6}, {"Type": "TARGET", "Format": "jpeg"},
@@ -380,7 +413,11 @@ def test_a_picture_part_over_the_cap_is_noted(bench: Bench) -> None:
     bench.limits(Results(picture_max_bytes=150))
     bench.post(box_form(), FORM)
     (row,) = bench.rows(Result)
-    assert row["body"]["Images"][1] == {"Type": "TARGET", "Format": "", "Note": "the picture has more than 150 bytes"}
+    assert row["body"]["Images"][1] == {
+        "Type": "TARGET",
+        "Format": "",
+        "Note": "the picture has more than 150 bytes",
+    }
     assert (bench.left_out(), [one["place"] for one in bench.rows(Picture)]) == (1, [-1, 0])
 
 
@@ -439,7 +476,9 @@ def test_a_result_as_it_is_shown(bench: Bench) -> None:
 def three(bench: Bench) -> None:
     for number, event in enumerate(("ILLEGAL_ADV", "FIRE", "FIRE")):
         bench.now_ms = NOW_MS + number
-        bench.post({"EventID": event, "EventTime": f"2023-10-12 20:36:3{3 - number}.500", "DeviceID": f"d{number}"})
+        bench.post(
+            {"EventID": event, "EventTime": f"2023-10-12 20:36:3{3 - number}.500", "DeviceID": f"d{number}"}
+        )
 
 
 @pytest.mark.parametrize(
@@ -479,7 +518,9 @@ def test_the_page_used_is_echoed(bench: Bench) -> None:
         "PageContent": [], "Total": 0,
         "PageRequest": {
             "PageNumber": 1, "PageSize": 1000,
-            "OrderList": [{"Property": "EventTime", "Direction": "desc"}, {"Property": "ResultID", "Direction": "desc"}],
+            "OrderList": [
+                {"Property": "EventTime", "Direction": "desc"}, {"Property": "ResultID", "Direction": "desc"},
+            ],
         },
     }  # fmt: skip
 

@@ -93,7 +93,9 @@ def test_the_body_is_one_our_own_receiver_takes() -> None:
 
 
 def test_one_result_an_event() -> None:
-    info = changed("warehouseV20Events.alarmEvents", [{"eventType": "FIRE"}, "nonsense", {"eventType": "SMOKE"}])
+    info = changed(
+        "warehouseV20Events.alarmEvents", [{"eventType": "FIRE"}, "nonsense", {"eventType": "SMOKE"}]
+    )
     first, second = convert(info)
     assert [first.body["EventID"], second.body["EventID"]] == ["FIRE", "SMOKE"]
     assert first.parts == ((0, 1), (1, 0)), "the part nobody names goes with the first"
@@ -139,7 +141,12 @@ def test_a_picture_inline() -> None:
 
 
 def test_members_of_the_wrong_kind_are_left_out() -> None:
-    target = {"targetId": 5, "targetScore": "high", "areaId": True, "points": [{"x": "a", "y": 1}, 3, {"x": 0, "y": 1}]}
+    target = {
+        "targetId": 5,
+        "targetScore": "high",
+        "areaId": True,
+        "points": [{"x": "a", "y": 1}, 3, {"x": 0, "y": 1}],
+    }
     (one,) = convert(changed("warehouseV20Events.alarmEvents.0.targets", [target, "nonsense"]))
     assert one.body["Targets"] == [{"TargetID": "5", "Points": [{"PointX": 0, "PointY": 1}]}]
 
@@ -150,7 +157,9 @@ def test_what_is_no_object(info: Any) -> None:
         convert(info)
 
 
-@pytest.mark.parametrize("info", [{}, {"additional": {"alarm_minor": ""}}, {"additional": {"alarm_minor": "A" * 129}}])
+@pytest.mark.parametrize(
+    "info", [{}, {"additional": {"alarm_minor": ""}}, {"additional": {"alarm_minor": "A" * 129}}]
+)
 def test_an_event_without_a_name(info: dict[str, Any]) -> None:
     with pytest.raises(faults.InvalidField, match="names no event"):
         convert(info)
@@ -163,7 +172,11 @@ def test_too_many_events() -> None:
 
 
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**41) | st.floats(allow_nan=False) | st.text(max_size=10),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**41)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=10,
 )

@@ -16,7 +16,13 @@ from acsmpd.decide import results
 EAST = timezone(timedelta(hours=8))
 NOW = 1_800_000_000_000
 JPEG = b"\xff\xd8\xff\xe0rest of a picture"
-BODY = {"RequestID": "a", "EventID": "FIRE", "Pts": 1697114190123, "Targets": [{"TargetID": "t1"}], "Extra": {"x": 1}}
+BODY = {
+    "RequestID": "a",
+    "EventID": "FIRE",
+    "Pts": 1697114190123,
+    "Targets": [{"TargetID": "t1"}],
+    "Extra": {"x": 1},
+}
 
 
 # --- identity -----------------------------------------------------------------------------------------
@@ -95,7 +101,10 @@ def test_a_body_without_images_has_none() -> None:
 
 def test_notes_and_addresses_stand_at_their_picture() -> None:
     body = {"Images": [{"Type": "FULL"}, {"Type": "TARGET"}]}
-    assert results.with_notes(body, {1: "why"})["Images"] == [{"Type": "FULL"}, {"Type": "TARGET", "Note": "why"}]
+    assert results.with_notes(body, {1: "why"})["Images"] == [
+        {"Type": "FULL"},
+        {"Type": "TARGET", "Note": "why"},
+    ]
     assert results.with_urls(body, {0: "/x"})["Images"] == [{"Type": "FULL", "Url": "/x"}, {"Type": "TARGET"}]
     assert results.with_notes(body, {}) is body
     assert results.with_urls(body, {}) is body
@@ -151,7 +160,11 @@ def test_the_kind_of_a_picture_is_what_its_bytes_say(head: bytes, kind: tuple[st
 
 def test_the_next_hop_gets_its_own_ids_and_all_else_unchanged() -> None:
     body = {"TaskID": "device's", "AlgoServiceID": "facility's", "EventID": "FIRE", "Extra": [1]}
-    assert results.addressed(body, "ours", "service") == {**body, "TaskID": "ours", "AlgoServiceID": "service"}
+    assert results.addressed(body, "ours", "service") == {
+        **body,
+        "TaskID": "ours",
+        "AlgoServiceID": "service",
+    }
     assert results.addressed(body, "ours", None)["AlgoServiceID"] == "facility's"
     assert results.addressed({"EventID": "FIRE"}, "ours", "service") == {"EventID": "FIRE", "TaskID": "ours"}
 

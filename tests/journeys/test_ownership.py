@@ -206,3 +206,41 @@ def test_a_restart_of_the_platform_in_the_middle_of_a_step(site: Site, cad: Fake
     running(site, plan)
     looks(cad)
     assert len(cad.running_tasks()) == 1
+
+
+def test_a_create_that_comes_through_after_its_repeat_is_sent_away(site: Site, cad: FakeCad) -> None:
+    """The first create was given up and repeated; now the device shows its task too: it bears our link."""
+    plan = start(site)
+    instance = running(site, plan)["AlgoTaskInfos"][0]["ID"]
+    [task] = cad.running_tasks()
+    double = cad.add_foreign_task(task.stream_url, task.event_ids[0], RulesParams=task.info["RulesParams"])
+    wait_until(lambda: double.task_id not in cad.tasks, what="the double gone")
+    looks(cad)
+    assert [one.task_id for one in cad.running_tasks()] == [task.task_id]
+    assert instance in task.receive_urls[0]
+
+
+def test_a_double_with_a_forged_link_is_foreign(site: Site, cad: FakeCad) -> None:
+    plan = start(site)
+    running(site, plan)
+    [task] = cad.running_tasks()
+    forged = task.receive_urls[0][:-2] + "xx"
+    rules = [{**task.info["RulesParams"][0], "ResultReceiveUrl": [forged]}]
+    other = cad.add_foreign_task(task.stream_url, task.event_ids[0], RulesParams=rules)
+    looks(cad, 5)
+    assert other.task_id in cad.tasks
+
+
+def test_an_id_that_is_another_tasks_is_not_believed(site: Site, cad: FakeCad) -> None:
+    first = start(site)
+    running(site, first)
+    cad.answer_foreign_ids(True)
+    second = start(site, task_info(url="rtsp://10.0.0.9/b"))
+    wait_until(lambda: len(cad.running_tasks()) == 2, what="the second task")
+    cad.answer_foreign_ids(False)
+    running(site, second)
+    looks(cad)
+    assert len(cad.calls("POST", "/CAD/AlgoTasks")) == 2
+    site.client.fine("DELETE", f"/ACSMP/Tasks/{second}?Wait=20")
+    wait_until(lambda: len(cad.running_tasks()) == 1, what="only the first left")
+    assert cad.running_tasks()[0].stream_url != "rtsp://10.0.0.9/b"

@@ -31,7 +31,12 @@ def values(mark: str, received_ms: int = 1000, **more: Any) -> dict[str, Any]:
 
 
 def add(
-    store: Store, mark: str, *, files: tuple[tuple[int, str, int], ...] = (), to: tuple[str, ...] = (), **more: Any
+    store: Store,
+    mark: str,
+    *,
+    files: tuple[tuple[int, str, int], ...] = (),
+    to: tuple[str, ...] = (),
+    **more: Any,
 ) -> int | None:
     urls = [(f"{one}/r", one) for one in to]
     with store.write() as tx:
@@ -39,7 +44,9 @@ def add(
 
 
 def test_a_result_with_its_files_and_deliveries(store: Store) -> None:
-    first = add(store, "m1", files=((results.RAW, "raw/a", 9), (0, "p/a", 5)), to=("http://a:1", "http://b:2"))
+    first = add(
+        store, "m1", files=((results.RAW, "raw/a", 9), (0, "p/a", 5)), to=("http://a:1", "http://b:2")
+    )
     assert first is not None
     with store.read() as tx:
         row = results.get(tx, str(first))
@@ -54,7 +61,11 @@ def test_a_known_fingerprint_adds_nothing(store: Store) -> None:
     add(store, "m1", files=((0, "p/a", 5),), to=("http://a:1",))
     assert add(store, "m1", files=((0, "p/b", 5),), to=("http://a:1", "http://b:2")) is None
     with store.read() as tx:
-        assert (len(tx.rows(Result.select())), len(tx.rows(Picture.select())), len(tx.rows(Delivery.select()))) == (1, 1, 1)
+        assert (
+            len(tx.rows(Result.select())),
+            len(tx.rows(Picture.select())),
+            len(tx.rows(Delivery.select())),
+        ) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("key", ["x", "", "-1", "1.0", "²", "9" * 30, "0"])
