@@ -85,7 +85,9 @@ class App:
         self._make_local()
         self._make_engine()
         self.platform = self._make_platform()
-        self.platform.credentials.load()
+        credentials = self.platform.credentials
+        credentials.load()
+        self._assembly.upstreams.renewed = lambda name: credentials.close(name=name, kind="upstream")
         self._serve()
         self.runtime.sweep(set())
         self._assembly.recover()
@@ -138,7 +140,7 @@ class App:
             ServiceUse(
                 service_id=use.service_id, package_id=use.package_id,
                 xpu_index=use.xpu_index[0] if use.xpu_index else None, xpu_type=use.xpu_type,
-                cpu_fraction=min(1.0, use.cpu / cores), memory_bytes=use.rss_bytes, pids=(use.pid,),
+                cpu_fraction=min(1.0, use.cpu / cores), memory_bytes=use.rss_bytes, pids=use.pids,
             )
             for use in uses
         ]  # fmt: skip

@@ -217,13 +217,13 @@ def openapi_command(missing: bool) -> None:
 
 
 @cli.command()
-@click.argument("action", type=click.Choice(["leave"]))
+@click.argument("action", type=click.Choice(["leave", "join"]))
 @click.argument("code")
 @click.pass_context
 def upstream(ctx: click.Context, action: str, code: str) -> None:
-    """Leave a platform above (UnRegister)."""
-    offline.leave_upstream(settings_of(ctx), Clock(), code)
-    click.echo(f"left platform {code}")
+    """Leave a platform above (UnRegister), or join it again. CODE is the one it knows us by."""
+    offline.wish_upstream(settings_of(ctx), Clock(), code, join=action == "join")
+    click.echo(f"upstream {code}: the daemon will {action}")
 
 
 def read_password(path: str) -> str:

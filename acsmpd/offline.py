@@ -15,6 +15,7 @@ import msgspec
 
 from acsmpd import faults
 from acsmpd.clock import Clock
+from acsmpd.decide.upstreams import by_name
 from acsmpd.model import Family
 from acsmpd.runtime import sandbox
 from acsmpd.runtime.values import RuntimeSettings
@@ -22,7 +23,7 @@ from acsmpd.security import keyfiles, links, passwords, seal, sm2, sm3
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.settings import Settings
 from acsmpd.spec.scalars import Code20, ComputilityType
-from acsmpd.store import accounts, devices
+from acsmpd.store import accounts, devices, upstreams
 from acsmpd.store.database import Store
 from acsmpd.store.folder import DataFolder
 from acsmpd.store.tables import Claim
@@ -144,6 +145,15 @@ def reset_device(settings: Settings, clock: Clock, code: str) -> None:
         devices.revoke_tokens(tx, code)
         devices.drop_claims(tx, Claim.code == code)
         devices.change(tx, code, approved=False, registered=False, password_sealed=None, username="")
+
+
+def wish_upstream(settings: Settings, clock: Clock, name: str, *, join: bool) -> None:
+    """Leave a platform above, or join it again; the daemon does it as soon as it runs and the line is up."""
+    known = by_name(settings.upstream, settings.site_code)
+    if name not in known:
+        raise faults.NotFound(f"no upstream {name} in the settings; there are: {', '.join(known) or 'none'}")
+    with opened(settings) as store, store.write() as tx:
+        upstreams.wish(tx, name, clock.now().wall_ms, join=join)
 
 
 def examine(settings: Settings, clock: Clock) -> Iterator[tuple[str, bool, str]]:

@@ -23,7 +23,7 @@ from acsmpd.store import accounts, devices
 from acsmpd.store.database import Store, Tx
 
 RIGHTS: Mapping[str, frozenset[str]] = {
-    "system_admin": frozenset({"read", "admin", "packages", "federation"}),
+    "system_admin": frozenset({"read", "operate", "admin", "packages", "federation"}),
     "security_admin": frozenset({"security"}),
     "audit_admin": frozenset({"audit"}),
     "operator": frozenset({"read", "operate"}),

@@ -22,6 +22,7 @@ from acsmpd.api.call import Call, Caller, Reply
 from acsmpd.api.guard import request_id as request_id_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.waiting import hold, wait_seconds
+from acsmpd.clock import Moment
 from acsmpd.spec.message import Message
 from acsmpd.spec.operation import Operation
 from acsmpd.spec.reading import read_scalar, read_strict
@@ -99,9 +100,7 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
         try:
             now = platform.clock.now()
             _check_loop(platform, request.headers.get("Via", ""))
-            shown = access.identify(
-                request.headers, address, platform.credentials, platform.unknown_tokens, now
-            )
+            shown = _shown(platform, rows, request, now)
             caller = shown or caller
             row, raw = _choose(rows, request)
             caller = access.allow(row.access, shown, address)
@@ -131,6 +130,14 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
         return response
 
     return view
+
+
+def _shown(platform: Platform, rows: list[Operation], request: flask.Request, now: Moment) -> Caller | None:
+    """Who shows a token. Where nobody is asked none is read: a device that registers again may show an old one."""
+    if rows[0].access in access.UNGUARDED:
+        return None
+    address, limit = request.remote_addr or "", platform.unknown_tokens
+    return access.identify(request.headers, address, platform.credentials, limit, now)
 
 
 def _reply(answer: Any) -> Reply:

@@ -145,7 +145,7 @@ def update(platform: Platform, call: Call) -> Reply:
     code, asked, now = call.path["Code"], call.message, call.now.wall_ms
     with platform.store.write() as tx:
         row = devices.get(tx, code)
-        if asked.approved and (row is None or not row["approved"]):
+        if asked.approved and _is_approval(tx, code, row, asked):
             _approve(platform, tx, code, asked, now)
             row = devices.get(tx, code)
         if row is None:
@@ -164,13 +164,26 @@ def update(platform: Platform, call: Call) -> Reply:
     return Reply(record, object=code)
 
 
-def _approve(platform: Platform, tx: Tx, code: str, asked: Any, now_ms: int) -> None:
-    """Bind code, user, password and address of one claim, as shown; the device registers again by itself."""
-    claims = [
+def _is_approval(tx: Tx, code: str, row: dict[str, Any] | None, asked: Any) -> bool:
+    """Whether Approved means a claim: of a code not approved, or another one named before the first came back."""
+    if row is None or not row["approved"]:
+        return True
+    named = asked.username is not None or asked.address is not None
+    waiting = row["registered_ms"] is None and not row["preset"]
+    return named and waiting and bool(_fitting(tx, code, asked))
+
+
+def _fitting(tx: Tx, code: str, asked: Any) -> list[dict[str, Any]]:
+    return [
         claim
         for claim in devices.claims(tx, code)
         if asked.username in (None, claim["username"]) and asked.address in (None, claim["address"])
     ]
+
+
+def _approve(platform: Platform, tx: Tx, code: str, asked: Any, now_ms: int) -> None:
+    """Bind code, user, password and address of one claim, as shown; the device registers again by itself."""
+    claims = _fitting(tx, code, asked)
     if not claims:
         raise faults.NotFound(f"no pending registration of computility {code} fits; nothing to approve")
     if len(claims) > 1:
@@ -181,7 +194,7 @@ def _approve(platform: Platform, tx: Tx, code: str, asked: Any, now_ms: int) -> 
     devices.put(
         tx, code, now_ms, type=claim["type"], family=family.value, ip=claim["ip"], port=claim["port"],
         username=claim["username"], password_sealed=claim["password_sealed"], approved=True, enabled=True,
-        registered_from=claim["address"], state="offline", state_since_ms=now_ms,
+        registered_from=claim["address"], registered_ms=None, state="offline", state_since_ms=now_ms,
         state_reason="approved; it has not registered since",
         support_services=claim["support_services"] and family is not Family.DIRECT,
         prefix=platform.settings.facade.edge_prefix if family is Family.EDGE else "",

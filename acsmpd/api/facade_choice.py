@@ -39,20 +39,8 @@ def choose(
     events = placement.events_of({"RulesParams": info.rules_params})
     if service_id:
         return _by_service(tx, origin, service_id, events)
-    labels = info.labels or {}
-    if not labels.get("AlgoCaBinName"):
-        raise faults.InvalidField(
-            "$.TaskInfo.Labels: AlgoCaBinName is wanted where no AlgoServiceID is given"
-        )
     own = {row["id"]: row for row, mine in scope.packages_in_sight(platform, tx, origin) if mine}
-    named = [
-        ability
-        for ability in packages.abilities(tx)
-        if ability.package_id in own and _is_named(ability, labels)
-    ]
-    if not named:
-        shown = " ".join(str(labels[key])[:128] for key in ("AlgoCaBinName", "Version") if labels.get(key))
-        raise faults.NotFound(f"$.TaskInfo.Labels: no package {shown} is here")
+    named = _named(tx, info.labels or {}, own)
     fitting = [(package, kind) for package, kind in _kinds(named, events) if kind]
     if not fitting:
         served = ", ".join(sorted({event for ability in named for event in ability.event_ids}))
@@ -65,6 +53,23 @@ def choose(
     if start:
         return Choice(package_id, start_service(platform, tx, origin, own[package_id], now_ms), kind)
     return Choice(package_id, loaded[package_id][1] if package_id in loaded else "", kind)
+
+
+def _named(tx: Tx, labels: dict[str, Any], own: dict[str, Any]) -> list[Ability]:
+    """The abilities of the packages that Labels name. InvalidField without a name, NotFound without a package."""
+    if not labels.get("AlgoCaBinName"):
+        raise faults.InvalidField(
+            "$.TaskInfo.Labels: AlgoCaBinName is wanted where no AlgoServiceID is given"
+        )
+    found = [
+        ability
+        for ability in packages.abilities(tx)
+        if ability.package_id in own and _is_named(ability, labels)
+    ]
+    if not found:
+        shown = " ".join(str(labels[key])[:128] for key in ("AlgoCaBinName", "Version") if labels.get(key))
+        raise faults.NotFound(f"$.TaskInfo.Labels: no package {shown} is here")
+    return found
 
 
 def _is_named(ability: Ability, labels: dict[str, Any]) -> bool:

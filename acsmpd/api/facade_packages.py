@@ -18,9 +18,9 @@ from acsmpd.api.services import add_load, check_local, serving_device, unload_in
 from acsmpd.api.waiting import hold
 from acsmpd.spec import times
 from acsmpd.spec.messages.cad import AlgoFilePackageRequest, AlgoPackageInstallRequest, MachineAlgoPackage
-from acsmpd.store import asks, packages, plans, services
+from acsmpd.store import asks, packages, services
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Load, Package, Service, Task
+from acsmpd.store.tables import Load, Package, Service
 
 PACKAGE_ID = re.compile(r"[0-9]{40}")
 MOST_FETCHES = 64
@@ -253,8 +253,6 @@ def unload(platform: Platform, call: Call) -> Reply:
             raise faults.NotFound(f"package {package_id} is not loaded")
         ids = [row["load_id"] for row in loads if row["wanted"]]
         unload_in(tx, ids, now, force=False, origin=origin)
-        for task in plans.tasks(tx, Task.load_id.in_(ids), Task.wanted == "paused"):
-            plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now)
     platform.wake()
     return Reply(object=package_id)
 

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import msgspec
-
 from peewee import JOIN
 
 from acsmpd import faults

@@ -45,7 +45,7 @@ def register(platform: Platform, call: Call) -> Reply:
         platform.throttle.failed(subject, address, call.now)
         raise
     except _Refused as refused:
-        _note_refusal(platform, call, asked, refused)
+        _note_refusal(platform, call, asked, password, refused)
         raise refused.fault from None
     platform.throttle.succeeded(subject)
     platform.credentials.close(name=asked.code, kind="computility")
@@ -98,6 +98,7 @@ def _check_known(
     same = hmac.compare_digest(known.encode(), password.encode()) and row["username"] == asked.username
     if not same or not row["password_sealed"]:
         raise _Refused(faults.BadCredentials(), claim="refused")
+    _check_approved_address(row, asked.code, call.caller.address)
     moved = row["registered"] and row["registered_from"] not in ("", call.caller.address)
     if moved and _is_alive(platform, asked.code, call.now.mono):
         text = (
@@ -105,6 +106,18 @@ def _check_known(
             f"while the one at {row['registered_from']} is alive"
         )
         raise _Refused(faults.Conflict(f"cannot register: {text}"), alarm=text)
+
+
+def _check_approved_address(row: dict[str, Any], code: str, address: str) -> None:
+    """An approval binds the address too: of two with one password the first to come back must not win."""
+    approved = row["registered_from"]
+    if row["registered_ms"] is None and not row["preset"] and approved not in ("", address):
+        raise _Refused(
+            faults.AwaitingApproval(
+                f"computility {code} was approved at {approved}; at {address} it waits for an operator's approval"
+            ),
+            claim="pending",
+        )
 
 
 def _is_alive(platform: Platform, code: str, now: float) -> bool:
@@ -133,19 +146,23 @@ def _accept(
     return token
 
 
-def _note_refusal(platform: Platform, call: Call, asked: RegisterRequest, refused: _Refused) -> None:
+def _note_refusal(
+    platform: Platform, call: Call, asked: RegisterRequest, password: str, refused: _Refused
+) -> None:
     """Keep what an operator has to see: who claimed which code; or that two devices use one."""
     with platform.store.write() as tx:
         if refused.alarm:
             alarms.raise_alarm(tx, "two_devices_one_code", asked.code, refused.alarm, call.now.wall_ms)
         if refused.claim:
-            _claim(platform, tx, call, asked, refused=refused.claim == "refused")
+            _claim(platform, tx, call, asked, password, refused=refused.claim == "refused")
     if isinstance(refused.fault, faults.BadCredentials):
         address = call.caller.address
         platform.throttle.failed(f"register:{asked.code}@{address}", address, call.now)
 
 
-def _claim(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, *, refused: bool) -> None:
+def _claim(
+    platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, password: str, *, refused: bool
+) -> None:
     """One claim per code, address and user, up to the limits; an old one is brought up to date."""
     enrolment, now = platform.settings.enrolment, call.now.wall_ms
     devices.drop_claims(tx, Claim.seen_ms < now - enrolment.pending_days * DAY_MS)
@@ -159,7 +176,7 @@ def _claim(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, *, re
     tx.run(
         Claim.insert(
             code=asked.code, address=call.caller.address, type=asked.type, ip=asked.ip, port=asked.port,
-            username=asked.username, password_sealed=platform.sealer.seal(_opened(platform, asked.password)),
+            username=asked.username, password_sealed=platform.sealer.seal(password),
             support_services=asked.support_algo_service is not False, refused=refused, created_ms=now, seen_ms=now,
         )
     )  # fmt: skip

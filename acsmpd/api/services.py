@@ -228,7 +228,10 @@ def uninstall(platform: Platform, call: Call) -> Reply:
 
 
 def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: str) -> None:
-    """Wish loads away; refuses when they carry tasks or came from another platform, unless forced."""
+    """Wish loads away; refuses when they carry tasks or came from another platform, unless forced.
+
+    Paused tasks give up their place and find one when they are started again.
+    """
     carried = plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "running")
     if carried and not force:
         named = ", ".join(task.instance_id for task in carried[:20])
@@ -240,6 +243,8 @@ def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: 
             owner = service["origin"] or "this site"
             raise faults.Conflict(f"service {service['id']} was loaded by {owner}; use ?Force=true")
         services.change_load(tx, load_id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
+    for task in plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "paused"):
+        plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
 
 
 ORDERS = {"CreatedDate": Service.created_ms, "AlgoServiceID": Service.id, "Status": Load.status}
@@ -254,10 +259,10 @@ def search_services(platform: Platform, call: Call) -> AlgoServiceSearchData:
     if asked.algo_file_package_id:
         conditions.append(Service.package_id == asked.algo_file_package_id)
     with platform.store.read() as tx:
-        serving_device(tx, asked.computility_code)
+        device = serving_device(tx, asked.computility_code)
         rows, total = rows_of(tx, services.search(*conditions), page, ORDERS, Service.id)
     return AlgoServiceSearchData(
-        records=[service_item(platform, row) for row in rows],
+        records=[service_item(platform, row, device) for row in rows],
         page_number=page.number,
         page_size=page.size,
         total_size=total,
@@ -269,17 +274,21 @@ def get_service(platform: Platform, call: Call) -> AlgoService:
     """By service ID; else by package ID when exactly one service of it is there (contract, table 14)."""
     code, wanted = call.path["ComputilityCode"], call.path["AlgoServiceID"]
     with platform.store.read() as tx:
-        serving_device(tx, code)
+        device = serving_device(tx, code)
         rows = tx.rows(services.search(Load.device == code, Service.id == wanted))
         if not rows and wanted.isdigit() and len(wanted) == 40:
             of_package = tx.rows(services.search(Load.device == code, Service.package_id == wanted))
             rows = of_package if len({row["id"] for row in of_package}) == 1 else []
     if not rows:
         raise faults.NotFound(f"no service {wanted} on computility {code}")
-    return service_item(platform, rows[0])
+    return service_item(platform, rows[0], device)
 
 
-def service_item(platform: Platform, row: dict[str, Any]) -> AlgoService:
+def service_item(platform: Platform, row: dict[str, Any], device: Device) -> AlgoService:
+    """What is observed; LastError says why it is not running yet, be it only that the device is away."""
+    waits = row["status"] != "RUNNING" and not device.takes_steps
+    state = device.state if device.enabled else "disabled"
+    away = f"computility {device.code} is {state}" if waits else ""
     return AlgoService(
         algo_service_id=row["id"],
         algo_file_package_id=row["package_id"],
@@ -288,7 +297,7 @@ def service_item(platform: Platform, row: dict[str, Any]) -> AlgoService:
         replicas=row["replicas"],
         created_date=times.written(row["created_ms"], platform.zone, with_ms=True),
         xpu_type=row["xpu_type"] or None,
-        last_error=row["error"] or None,
+        last_error=row["error"] or away or None,
         computility_code=row["device"],
     )
 
@@ -312,7 +321,7 @@ def update_service(platform: Platform, call: Call) -> Reply:
         _reconfigure(tx, service, loads, device, asked, now)
         row = tx.rows(services.search(Service.id == service_id))[0]
     platform.wake()
-    return Reply(service_item(platform, row), settled=lambda tx: _service_settled(tx, service_id))
+    return Reply(service_item(platform, row, device), settled=lambda tx: _service_settled(tx, service_id))
 
 
 def _rescale(

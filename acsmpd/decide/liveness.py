@@ -120,7 +120,9 @@ def judge_all(
 def _was_reachable(facts: Facts) -> bool:
     """Whether it answered us once and was not given up since; one that never did says nothing about our line."""
     shown = facts.ever_answered or facts.answered is not None
-    return facts.registered and facts.callable and shown and facts.state in ("online", "unreachable", "suspect")
+    return (
+        facts.registered and facts.callable and shown and facts.state in ("online", "unreachable", "suspect")
+    )
 
 
 def _together(counted: Mapping[str, Facts], failing: list[str], interval: float) -> bool:

@@ -70,6 +70,8 @@ def _best_seat(
     for seat in seats:
         if instance.service_id and seat.service_id != instance.service_id:
             continue
+        if seat.origin != instance.origin:
+            continue  # the site's work and a platform's work stay strangers
         if instance.device and seat.device != instance.device:
             continue
         picked = _abilities_at(seat, by_event)

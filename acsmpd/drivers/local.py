@@ -44,6 +44,7 @@ from acsmpd.model import (
 from acsmpd.runtime.environment import engine_environment
 from acsmpd.runtime.ports import free_port
 from acsmpd.runtime.process import Runtime
+from acsmpd.runtime.sandbox import card_devices
 from acsmpd.runtime.values import EngineSpec
 from acsmpd.settings import Settings
 from acsmpd.spec.tables import BY_ID
@@ -53,30 +54,37 @@ log = logging.getLogger(__name__)
 
 SILENT_LOOKS = 3
 """Looks in a row an engine that was well may leave unanswered before it is ended."""
+LOOK_SECONDS_MAX = 5.0
+"""The longest an engine is waited for at a look: a stuck one must not hold up the looks at the others."""
 ID_LENGTH = 36
 
 
 class Use(Struct, frozen=True):
-    """What one running service uses of the box. cpu 1.0 = one core."""
+    """What one running service uses of the box. cpu 1.0 = one core; pids: its whole tree, as the host counts."""
 
     load_id: str
     service_id: str
     package_id: str
     cpu: float
     rss_bytes: int
-    pid: int
+    pids: tuple[int, ...]
     xpu_index: tuple[int, ...] = ()
     xpu_type: str = ""
 
 
 class _Engine:
-    """One engine we started: where it listens and how it has answered."""
+    """One engine we started: where it listens and how it has answered.
+
+    `tasks`: as last listed, by the id they have outside. `unsure`: instances whose create had no clear outcome.
+    """
 
     def __init__(self, step: Load, port: int, started: float) -> None:
         self.step, self.port, self.started = step, port, started
         self.well = False
         self.silent = 0
         self.error = ""
+        self.tasks: dict[str, SeenTask] = {}
+        self.unsure: set[str] = set()
 
 
 class Local:
@@ -94,6 +102,7 @@ class Local:
     ) -> None:
         self._wire, self._runtime, self._programs, self._clock = wire, runtime, programs, clock
         self._settings, self._describe, self._logs = settings.runtime, describe, logs
+        self._look_seconds = min(LOOK_SECONDS_MAX, max(1.0, settings.runtime.health_interval_seconds))
         self._tasks = TaskRows(wire, "cad")
         self._lock = threading.Lock()
         self._engines: dict[str, _Engine] = {}
@@ -101,29 +110,43 @@ class Local:
     # --- looking -------------------------------------------------------------------------------------
 
     def observe(self, peer: Peer, known: frozenset[str] = frozenset()) -> Observed:
-        """Every package, engine and task of this box. Tasks are None while an engine does not answer."""
+        """Every package, engine and task of this box.
+
+        Tasks of an engine that does not answer are shown as last known, so that it hides nothing of the
+        others; only while one of them may or may not have been created there are tasks None.
+        """
         with self._lock:
             engines = list(self._engines.values())
         services = tuple(self._look(engine) for engine in engines)
-        tasks: list[SeenTask] | None = []
-        reasons = []
-        for engine in engines:
-            if self._runtime.alive(engine.step.load_id) is None:
-                continue
-            try:
-                found = self._tasks.listing(self._peer(engine), frozenset(_inner(one) for one in known))
-                if tasks is not None:
-                    tasks.extend(_outer(engine.step.load_id, task) for task in found)
-            except StepFault as fault:
-                tasks = None
-                reasons.append(fault.message)
+        listings = [self._list(engine, known) for engine in engines]
+        whole = [task for listing in listings if listing is not None for task in listing]
+        open_ = [engine.step.load_id for engine, one in zip(engines, listings, strict=True) if one is None]
         return Observed(
             info=(self._describe(self._uses(engines)),),
             packages=tuple(self._packages()),
             services=services,
-            tasks=None if tasks is None else tuple(tasks),
-            faults=tuple(reasons),
+            tasks=None if open_ else tuple(whole),
+            faults=tuple(f"engine {load_id} cannot be asked for its tasks" for load_id in open_),
         )
+
+    def _list(self, engine: _Engine, known: frozenset[str]) -> tuple[SeenTask, ...] | None:
+        """The tasks of one engine. One that does not run, or has not answered since its start, has none."""
+        load_id, unsure = engine.step.load_id, set(engine.unsure)
+        if not engine.well or self._runtime.alive(load_id) is None:
+            return ()
+        try:
+            if engine.silent:
+                raise Temporary("it did not answer just now")
+            found = self._tasks.listing(self._peer(engine), frozenset(_inner(one) for one in known))
+        except StepFault as fault:
+            log.warning("cannot list the tasks of engine %s: %s", load_id, fault.message)
+            ours = [one for one in known if one.startswith(f"{load_id}.")]
+            last = tuple(engine.tasks.get(one) or SeenTask(task_id=one, status="PENDING") for one in ours)
+            return None if unsure else last
+        shown = tuple(_outer(load_id, task) for task in found)
+        engine.unsure -= unsure
+        engine.tasks = {task.task_id: task for task in shown}
+        return shown
 
     def _look(self, engine: _Engine) -> SeenService:
         """The state of one engine by the engine interface; ends one that is stuck."""
@@ -135,7 +158,9 @@ class Local:
             )
             return self._seen(step, "ERROR", engine.error)
         try:
-            self._wire.call(BY_ID["cad.get_device_status"], self._peer(engine), timeout_seconds=5.0)
+            self._wire.call(
+                BY_ID["cad.get_device_status"], self._peer(engine), timeout_seconds=self._look_seconds
+            )
         except StepFault as fault:
             return self._unwell(engine, fault.message)
         engine.well, engine.silent, engine.error = True, 0, ""
@@ -177,16 +202,14 @@ class Local:
     def _uses(self, engines: Sequence[_Engine]) -> list[Use]:
         found = []
         for engine in engines:
-            step, running = engine.step, self._runtime.alive(engine.step.load_id)
-            if running is None:
-                continue
+            step = engine.step
             try:
                 used = self._runtime.usage(step.load_id)
             except faults.NotFound:
                 continue
             found.append(
                 Use(
-                    step.load_id, step.service_id, step.package_id, used.cpu, used.rss_bytes, running.pid,
+                    step.load_id, step.service_id, step.package_id, used.cpu, used.rss_bytes, used.pids,
                     step.xpu_index, step.xpu_type,
                 )
             )  # fmt: skip
@@ -234,28 +257,43 @@ class Local:
         return Outcome(progress=1.0)
 
     def _load(self, step: Load) -> Outcome:
-        """Start the engine of a load; one that runs already is left alone."""
-        if self._runtime.alive(step.load_id) is not None and step.load_id in self._engines:
-            return Outcome(facility_id=step.load_id)
+        """Start the engine of a load; one that runs already is left alone.
+
+        It is entered before it starts: its port is taken from then on, and a start whose outcome stays open
+        is settled by the next look.
+        """
+        with self._lock:
+            entered = step.load_id in self._engines
+        if self._runtime.alive(step.load_id) is not None:
+            if entered:
+                return Outcome(facility_id=step.load_id)
+            self._end(step.load_id)
         found = self._programs.get(step.package_id)
         if found is None:
             raise Temporary(f"the program of package {step.package_id} is not unpacked here")
         program, manifest = found
-        with self._lock:
-            taken = {engine.port for engine in self._engines.values()}
         try:
-            port = free_port((self._settings.port_from, self._settings.port_to), taken)
-            spec = self._spec(step, program, manifest, port)
-            self._runtime.start(spec)
+            port = self._enter(step)
+            self._runtime.start(self._spec(step, program, manifest, port))
         except faults.NoAnswerInTime as fault:
             raise Unknown(fault.message) from fault
-        except (faults.NotAllowed, faults.InvalidField) as fault:
-            raise Permanent(fault.message) from fault
         except faults.Fault as fault:
-            raise Temporary(fault.message) from fault
-        with self._lock:
-            self._engines[step.load_id] = _Engine(step, port, self._clock.now().mono)
+            self._leave(step.load_id)
+            hopeless = isinstance(fault, (faults.NotAllowed, faults.InvalidField))
+            raise (Permanent if hopeless else Temporary)(fault.message) from fault
         return Outcome(facility_id=step.load_id)
+
+    def _enter(self, step: Load) -> int:
+        """A port of its own for the load, not the one of its last run: that may not be free for a minute."""
+        with self._lock:
+            taken = {engine.port for engine in self._engines.values()}
+            port = free_port((self._settings.port_from, self._settings.port_to), taken)
+            self._engines[step.load_id] = _Engine(step, port, self._clock.now().mono)
+        return port
+
+    def _leave(self, load_id: str) -> None:
+        with self._lock:
+            self._engines.pop(load_id, None)
 
     def _spec(self, step: Load, program: Path, manifest: Any, port: int) -> EngineSpec:
         env = engine_environment(
@@ -276,12 +314,13 @@ class Local:
             log=self._logs / f"{step.load_id}.log",
             memory_max_bytes=self._settings.memory_max_bytes,
             pids_max=self._settings.pids_max,
+            devices=card_devices(step.xpu_type.partition("-")[0]),
         )
 
     def _unload(self, step: Unload) -> Outcome:
+        """Nothing of the load is left here, whether its engine ever ran or not."""
         self._end(step.load_id)
-        with self._lock:
-            self._engines.pop(step.load_id, None)
+        self._leave(step.load_id)
         self._runtime.forget(step.load_id)
         for path in self._logs.glob(f"{step.load_id}.log*"):
             path.unlink(missing_ok=True)
@@ -294,9 +333,16 @@ class Local:
             raise Temporary(fault.message) from fault
 
     def _create(self, step: CreateTask) -> Outcome:
-        outcome = self._on_engine(
-            step.load_id, lambda engine: self._tasks.create(engine, step, service_id=None)
-        )
+        try:
+            outcome = self._on_engine(
+                step.load_id, lambda engine: self._tasks.create(engine, step, service_id=None)
+            )
+        except Unknown:
+            with self._lock:
+                engine = self._engines.get(step.load_id or "")
+            if engine is not None:
+                engine.unsure.add(str(step.info.get("ID") or ""))
+            raise
         if not outcome.facility_id or step.load_id is None:
             return outcome
         task = _outer(step.load_id, outcome.task) if outcome.task else None

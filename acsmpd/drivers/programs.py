@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from pathlib import Path
@@ -24,31 +25,36 @@ class Programs:
             sweep_unpacked(home)
 
     def add(self, package_id: str, file: Path, md5: str) -> None:
-        """Unpack a package file; the one of another MD5 goes when this one stands."""
+        """Unpack a package file; the one of another MD5 goes before this one counts."""
         home = self._folder / package_id
         note = home / f"{md5}.json"
         with self._lock:
             if note.exists():
                 return
             home.mkdir(exist_ok=True, mode=0o700)
-            into = home / md5
-            shutil.rmtree(into, ignore_errors=True)
             try:
-                manifest = judge(file, self._limits).manifest
-                if manifest.kind != "artifact":
-                    raise faults.NotSupported(
-                        f"package {package_id} is an image; this box runs artifacts only"
-                    )
-                unpack(file, manifest.local_uri, into, self._limits)
-                fresh = home / f"{md5}.part"
-                fresh.write_bytes(manifest.to_json())
-                fresh.replace(note)
+                self._unpack(package_id, file, home, md5)
             except OSError as error:
                 raise faults.Internal(f"cannot unpack package {package_id}: {error.strerror}") from error
-            self._drop_others(home, md5)
+            finally:
+                if not note.exists():
+                    shutil.rmtree(home / md5, ignore_errors=True)
+                    with contextlib.suppress(OSError):  # what else is in it stays
+                        home.rmdir()
+
+    def _unpack(self, package_id: str, file: Path, home: Path, md5: str) -> None:
+        shutil.rmtree(home / md5, ignore_errors=True)
+        manifest = judge(file, self._limits).manifest
+        if manifest.kind != "artifact":
+            raise faults.NotSupported(f"package {package_id} is an image; this box runs artifacts only")
+        unpack(file, manifest.local_uri, home / md5, self._limits)
+        self._drop_others(home, md5)
+        fresh = home / f"{md5}.part"
+        fresh.write_bytes(manifest.to_json())
+        fresh.replace(home / f"{md5}.json")
 
     def _drop_others(self, home: Path, md5: str) -> None:
-        for old in home.iterdir():
+        for old in sorted(home.iterdir(), key=Path.is_dir):  # the notes first
             if old.name.split(".")[0] != md5:
                 if old.is_dir():
                     shutil.rmtree(old, ignore_errors=True)
@@ -57,10 +63,12 @@ class Programs:
 
     def get(self, package_id: str) -> tuple[Path, Manifest] | None:
         """The program folder and its manifest, None if it is not unpacked here."""
-        notes = sorted((self._folder / package_id).glob("*.json"))
-        if not notes:
-            return None
-        return notes[-1].with_suffix(""), Manifest.from_json(notes[-1].read_bytes())
+        for note in (self._folder / package_id).glob("*.json"):
+            try:
+                return note.with_suffix(""), Manifest.from_json(note.read_bytes())
+            except FileNotFoundError:
+                continue  # removed in this very moment
+        return None
 
     def all(self) -> list[tuple[str, Manifest]]:
         """Every unpacked package."""
@@ -72,6 +80,9 @@ class Programs:
         return found
 
     def remove(self, package_id: str) -> None:
-        """Nothing of it is left."""
+        """Nothing of it is left; from the first moment on it does not count any more."""
+        home = self._folder / package_id
         with self._lock:
-            shutil.rmtree(self._folder / package_id, ignore_errors=True)
+            for note in list(home.glob("*.json")):
+                note.unlink(missing_ok=True)
+            shutil.rmtree(home, ignore_errors=True)

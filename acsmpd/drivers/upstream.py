@@ -7,7 +7,7 @@ from acsmpd.model import Peer
 from acsmpd.security.sm2 import BadPublicKey, parse_public_key
 from acsmpd.spec.messages.computility import KeepaliveRequest, RegisterRequest, UnRegisterRequest
 from acsmpd.spec.tables import BY_ID
-from acsmpd.wire.answer import TokenRefused
+from acsmpd.wire.answer import NoSuchPage, TokenRefused
 from acsmpd.wire.caller import Wire
 
 
@@ -24,7 +24,7 @@ class Upstream:
         """
         try:
             data = self._wire.call(BY_ID["acsmp.public_key"], peer)
-        except (Permanent, TokenRefused):
+        except (Permanent, NoSuchPage, TokenRefused):
             return None
         text = getattr(data, "public_key", None)
         if not text:

@@ -50,6 +50,7 @@ class Assembly:
         self.poke = observations.poke
         self._deployments = Deployments(core, steps, Recorder(self.poke), Retries())
         self._pictures = Pictures(core)
+        self.upstreams = Upstreams(core, posts, Upstream(wire))
         placement = Placement(core)
         managers = (
             Liveness(core),
@@ -59,7 +60,7 @@ class Assembly:
             Statuses(core, placement),
             Asks(core, fetches, downloader, intake, importer),
             Relay(core, posts, wire),
-            Upstreams(core, posts, Upstream(wire)),
+            self.upstreams,
             Housekeeping(core, {self._pictures.tidy: 60}),
         )
         self.engine = Engine(core, managers, (steps, looks, posts, fetches), beat)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 BATCH = 500
+TOUCHED_SECONDS = 600.0
+"""How long the moment of a step is remembered; what is older changes no judgement."""
 
 
 class Housekeeping:
@@ -33,6 +35,7 @@ class Housekeeping:
             (self._checkpoint, 60),
             (self._trim, 600),
             (self._drop_deleted, 60),
+            (self._forget_touched, 60),
             *more.items(),
         ):
             self._scheduler.every(seconds).seconds.do(self._wrapped, job)
@@ -57,6 +60,13 @@ class Housekeeping:
             asks.trim(tx, now - 7 * DAY_MS)
             old = Audit.select(Audit.id).where(Audit.at_ms < keep).limit(BATCH)
             tx.run(Audit.delete().where(Audit.id.in_(old)))
+
+    def _forget_touched(self) -> None:
+        """A step under way needs no entry: its lane tells, and its end writes a new one."""
+        before = self._core.clock.now().mono - TOUCHED_SECONDS
+        for key, moment in list(self._core.touched.items()):
+            if moment < before:
+                self._core.touched.pop(key, None)
 
     def _drop_deleted(self) -> None:
         """Deleted instances whose tasks are gone everywhere and whose results are no longer waited for."""

@@ -31,7 +31,7 @@ class Liveness:
     def ensure(self, now: Moment) -> None:
         with self._core.store.read() as tx:
             rows = {row["code"]: row for row in devices.all_rows(tx)}
-        facts = {code: self._facts(row) for code, row in rows.items() if row["family"] != Family.LOCAL.value}
+        facts = {code: self._facts(row) for code, row in rows.items() if _is_judged(row)}
         verdicts, mass = liveness.judge_all(
             facts,
             started=self._core.presence.started,
@@ -61,7 +61,7 @@ class Liveness:
         sign: Sign = self._core.presence.of(row["code"])
         return liveness.Facts(
             state=row["state"],
-            registered=bool(row["registered"]) or bool(row["preset"] and row["ip"]),
+            registered=bool(row["registered"]) or row["family"] == Family.CCP.value,
             callable=bool(row["ip"]),
             heard=sign.heard,
             answered=sign.answered,
@@ -108,3 +108,10 @@ class Liveness:
             alarms.raise_alarm(tx, "own_line", self._core.settings.site_code, mass, now.wall_ms)
         else:
             alarms.end_alarm(tx, "own_line", self._core.settings.site_code, now.wall_ms)
+
+
+def _is_judged(row: dict[str, Any]) -> bool:
+    """Not our own compute, and not one that an operator entered and that never came: that stays offline."""
+    if row["family"] == Family.LOCAL.value:
+        return False
+    return bool(row["registered"]) or row["registered_ms"] is not None or row["family"] == Family.CCP.value

@@ -17,7 +17,17 @@ from acsmpd.engine import peers
 from acsmpd.engine.core import Core
 from acsmpd.engine.lanes import Lanes
 from acsmpd.faults import StepFault
-from acsmpd.model import Family, LoadRow, Observed, Peer, SeenService, SeenTask, TaskRow
+from acsmpd.model import (
+    CopyRow,
+    Family,
+    LoadRow,
+    Observed,
+    Peer,
+    SeenPackage,
+    SeenService,
+    SeenTask,
+    TaskRow,
+)
 from acsmpd.store import devices, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Load, Task
@@ -27,37 +37,58 @@ log = logging.getLogger(__name__)
 STEADY_SECONDS = 60.0
 """A service that has run this long has its count of tries set back."""
 
+STARTING_SECONDS = 60.0
+"""How long a device that took a load may need until it shows it running."""
+
+UNPACKING_SECONDS = 600.0
+"""How long a device that fetched a package file may need until it lists it."""
+
+LOCAL_SOON_SECONDS = 1.0
+SOON_SHARE = 5
+"""While something is starting there: this box is looked at so often, others at a share of the interval."""
+
 
 class Observations:
     """Keeps every computility looked at; `poke` brings one forward."""
 
     def __init__(self, core: Core, lanes: Lanes, steps: Lanes) -> None:
         self._core, self._lanes, self._steps = core, lanes, steps
-        self._due: dict[str, float] = {}
+        self._looked: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def poke(self, code: str) -> None:
         """Look at this one on the next pass."""
         with self._lock:
-            self._due[code] = float("-inf")
+            self._looked.pop(code, None)
         self._core.wake()
 
     def ensure(self, now: Moment) -> None:
         with self._core.store.read() as tx:
             rows = [row for row in devices.all_rows(tx) if row["enabled"] and row["approved"]]
+            starting = services.starting_on(tx) | plans.starting_on(tx)
         for row in rows:
-            callable_ = row["family"] == Family.LOCAL.value or (row["ip"] and row["registered"])
-            if callable_ and self._is_due(row["code"], now.mono):
+            local = row["family"] == Family.LOCAL.value
+            period = self._period(local, row["code"] in starting)
+            if (local or (row["ip"] and row["registered"])) and self._is_due(row["code"], period, now):
                 self._look(row["code"], now)
 
-    def _is_due(self, code: str, now: float) -> bool:
+    def _period(self, local: bool, starting: bool) -> float:
+        """Seconds between two looks at one computility."""
+        if local:
+            return LOCAL_SOON_SECONDS if starting else self._core.settings.runtime.health_interval_seconds
+        interval = self._core.settings.observe.interval_seconds
+        return interval / SOON_SHARE if starting else interval
+
+    def _is_due(self, code: str, period: float, now: Moment) -> bool:
         with self._lock:
-            return self._due.get(code, float("-inf")) <= now
+            return now.mono - self._looked.get(code, float("-inf")) >= period
 
     def _look(self, code: str, now: Moment) -> None:
-        if self._lanes.take(f"observe:{code}", code, lambda: self._observe(code)):
+        with self._lock:
+            self._looked[code] = now.mono  # before the lane is taken: a poke meanwhile asks for another look
+        if not self._lanes.take(f"observe:{code}", code, lambda: self._observe(code)):
             with self._lock:
-                self._due[code] = now.mono + self._core.settings.observe.interval_seconds
+                self._looked.pop(code, None)
 
     def _observe(self, code: str) -> None:
         begun = self._core.clock.now()
@@ -96,16 +127,8 @@ class Observations:
         shown = {package.package_id: package for package in seen.packages}
         ledger = services.copies(tx, Copy.device == peer.code)
         for copy in ledger:
-            package = shown.get(copy.package_id)
-            if not copy.sent or self._touched(f"copy:{copy.id}", begun):
-                continue
-            if package is not None and (copy.status != package.status or copy.missing):
-                services.change_copy(
-                    tx, copy.id, status=package.status, error=package.error, missing=0,
-                    progress=1.0 if package.status == 3 else package.progress or 0.0, changed_ms=begun.wall_ms,
-                )  # fmt: skip
-            elif package is None and peer.family is Family.LOCAL and copy.status == 3:
-                services.change_copy(tx, copy.id, sent=False, status=1)
+            if copy.sent and not self._touched(f"copy:{copy.id}", begun):
+                self._copy(tx, peer, copy, shown.get(copy.package_id), begun)
         ours = {copy.package_id for copy in ledger if copy.sent}
         foreign = [
             {
@@ -117,6 +140,23 @@ class Observations:
             if package.package_id not in ours
         ]
         devices.replace_foreign(tx, peer.code, "package", foreign, begun.wall_ms)
+
+    def _copy(self, tx: Tx, peer: Peer, copy: CopyRow, package: SeenPackage | None, begun: Moment) -> None:
+        if package is not None:
+            if copy.status != package.status or copy.missing:
+                services.change_copy(
+                    tx, copy.id, status=package.status, error=package.error, missing=0,
+                    progress=1.0 if package.status == 3 else package.progress or 0.0, changed_ms=begun.wall_ms,
+                    **({"attempts": 0} if package.status == 3 else {}),
+                )  # fmt: skip
+        elif peer.family is Family.LOCAL and copy.status == 3:
+            services.change_copy(tx, copy.id, sent=False, status=1)
+        elif copy.error or (copy.status == 3 and self._age(f"copy:{copy.id}", begun) > UNPACKING_SECONDS):
+            services.change_copy(tx, copy.id, missing=copy.missing + 1)
+
+    def _age(self, key: str, begun: Moment) -> float:
+        """Seconds since the last step on the subject, as far as this process remembers."""
+        return begun.mono - self._core.touched.get(key, float("-inf"))
 
     # --- services ------------------------------------------------------------------------------------
 
@@ -143,6 +183,9 @@ class Observations:
     def _service(self, tx: Tx, load: LoadRow, service: SeenService | None, begun: Moment) -> None:
         values: dict[str, Any] = {}
         if service is None:
+            accepted = load.status == "INIT" and not load.error
+            if load.wanted and accepted and self._age(f"load:{load.id}", begun) <= STARTING_SECONDS:
+                return
             values["missing"] = load.missing + 1
             if load.missing + 1 >= 2 and load.status == "RUNNING":
                 values |= {"status": "ERROR", "error": "the device no longer shows it running"}
@@ -151,7 +194,7 @@ class Observations:
                 values["missing"] = 0
             if load.status != service.status or load.error != service.error:
                 values |= {"status": service.status, "error": service.error}
-            steady = begun.mono - self._core.touched.get(f"load:{load.id}", float("-inf")) > STEADY_SECONDS
+            steady = self._age(f"load:{load.id}", begun) > STEADY_SECONDS
             if service.status == "RUNNING" and load.attempts and steady:
                 values["attempts"] = 0
         if values:
@@ -203,6 +246,8 @@ class Observations:
     def _task(self, tx: Tx, task: TaskRow, seen: SeenTask | None, begun: Moment) -> None:
         values: dict[str, Any] = {}
         if seen is None:
+            if task.task_id and task.status == "FINISHED" and task.wanted != "gone":
+                return  # its work is done: a device may clear it away
             values = {"missing": task.missing + 1}
             if task.task_id and task.missing + 1 >= 2:
                 values = {"sent": False, "task_id": "", "missing": 0, "status": "PENDING",

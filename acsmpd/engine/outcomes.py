@@ -12,6 +12,7 @@ from acsmpd.model import Outcome
 from acsmpd.store import alarms, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Task
+from acsmpd.wire.answer import Missing
 
 REFUSED = "step_refused"
 """The kind of alarm for a step that is not tried again until there is a new wish."""
@@ -134,7 +135,7 @@ class Recorder:
 
     def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> bool:
         """Park the subject; False when the refusal may pass by itself."""
-        if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item):
+        if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item, fault):
             self._not_happened(tx, item, fault.message)
             return False
         text, step = fault.message, item.rung.step
@@ -150,11 +151,11 @@ class Recorder:
         alarms.raise_alarm(tx, REFUSED, item.key, f"{step} on computility {item.device}: {text}", now.wall_ms)
         return True
 
-    def _still_arriving(self, tx: Tx, item: Item) -> bool:
-        """Whether a refused load may only mean that the device has not fetched the package file yet."""
+    def _still_arriving(self, tx: Tx, item: Item, fault: Permanent) -> bool:
+        """Whether a refused load may only mean that the device has not fetched or judged the file yet."""
         load = services.load(tx, item.subject)
         copy = services.copy(tx, load.package_id, load.device) if load else None
-        if copy is None or copy["status"] == 3:
+        if copy is None or (copy["status"] == 3 and not isinstance(fault, Missing)):
             return False
         if item.attempts and item.attempts % LOADS_BEFORE_A_NEW_PUSH == 0:
             services.change_copy(tx, copy["id"], sent=False)

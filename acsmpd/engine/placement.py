@@ -131,10 +131,12 @@ class Placement:
             row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))
         }
         local = self._core.local_code
+        origins = services.origins(tx)
         return [
             Seat(
                 load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
                 used.get(load.id, 0), self._capacity(manifests.get(load.package_id), load.device == local),
+                origins.get(load.service_id, ""),
             )
             for load in services.loads(tx, Load.wanted == True)
         ]  # fmt: skip

@@ -17,7 +17,7 @@ from acsmpd.drivers.upstream import Upstream as Driver
 from acsmpd.engine import upstream_login as login
 from acsmpd.engine.core import Core
 from acsmpd.engine.lanes import Lanes
-from acsmpd.faults import NotFound, Permanent, StepFault
+from acsmpd.faults import Permanent, StepFault
 from acsmpd.security.tokens import token_hash
 from acsmpd.settings import Upstream
 from acsmpd.store import accounts, alarms, upstreams
@@ -31,6 +31,7 @@ APPROVAL_SECONDS = 30.0
 DAY_MS = 86_400_000
 LONGEST_PAUSE_SECONDS = 300.0
 SHORTEST_PAUSE_SECONDS = 0.2
+LEAVING, LEFT = upstreams.LEAVING, upstreams.LEFT
 KEY_CHANGED, REFUSED = "upstream_key_changed", "upstream_refused"
 _CHANCE = secrets.SystemRandom()
 
@@ -75,9 +76,14 @@ class Upstreams:
         if not self._entries:
             return
         with self._core.store.read() as tx:
-            left = {row["code"] for row in upstreams.all_rows(tx) if row["state"] == "left"}
+            states = {row["code"]: row["state"] for row in upstreams.all_rows(tx)}
         for name, course in self._courses.items():
-            if name in left:
+            if states.get(name) == LEAVING and course.registered:
+                course.registered, course.due = (
+                    False,
+                    float("-inf"),
+                )  # at once, then backing off like any call
+            if states.get(name) == LEFT:
                 course.registered, course.due = False, float("-inf")
             elif course.due <= now.mono:
                 self._lanes.take(f"upstream:{name}", f"upstream:{name}", lambda name=name: self._meet(name))  # type: ignore[misc]
@@ -88,13 +94,16 @@ class Upstreams:
         """Keepalive if we are registered, registration if not or if the platform has forgotten us."""
         entry, course = self._entries[name], self._courses[name]
         try:
+            if self._is_leaving(name):
+                self._leave(name, entry)
+                return
             if not (course.registered and self._is_kept_alive(name, entry)):
                 course.registered = False
                 self._register(name, entry)
                 course.registered = True
         except Awaiting as waiting:
             self._note(name, "awaiting", waiting.message)
-            self._again(course, APPROVAL_SECONDS)
+            self._again(course, min(APPROVAL_SECONDS, self._core.settings.engine.backoff_max_seconds))
         except StepFault as fault:
             self._failed(name, entry, fault)
         else:
@@ -191,8 +200,10 @@ class Upstreams:
             row = upstreams.get(tx, name)
         if row is not None and (row["state"], row["reason"]) == (state, reason):
             return
-        if row is not None and row["state"] == "left":
+        if row is not None and row["state"] == LEFT:
             return
+        if row is not None and row["state"] == LEAVING:
+            state, reason = LEAVING, f"cannot leave yet: {reason}" if reason else row["reason"]
         with self._core.store.write() as tx:
             upstreams.put(tx, name, now, state=state, reason=reason)
             for kind, on in ((KEY_CHANGED, state == "key_changed"), (REFUSED, state == "refused")):
@@ -202,29 +213,18 @@ class Upstreams:
                     alarms.end_alarm(tx, kind, name, now)
         log.info("upstream is %s%s", state, f": {reason}" if reason else "", extra={"upstream": name})
 
-    # --- by hand ----------------------------------------------------------------------------------------------
+    # --- leaving: an operator's wish in the store (the command line writes it) -------------------------------
 
-    def leave(self, name: str) -> None:
-        """UnRegister, and stay away until `rejoin`. Raises NotFound, or the StepFault of the call."""
-        entry = self._entry(name)
+    def _is_leaving(self, name: str) -> bool:
+        with self._core.store.read() as tx:
+            row = upstreams.get(tx, name)
+        return row is not None and row["state"] == LEAVING
+
+    def _leave(self, name: str, entry: Upstream) -> None:
+        """UnRegister, and stay away until the operator says otherwise."""
         peer, key = login.peer_of(self._core, entry, self._token(name)), self._key(name, entry)
         self._driver.unregister(peer, login.unregister_request(name, entry, key))
         with self._core.store.write() as tx:
             accounts.drop_upstream_tokens(tx, name)
-            upstreams.put(
-                tx, name, self._core.clock.now().wall_ms, state="left", reason="unregistered by an operator"
-            )
-
-    def rejoin(self, name: str) -> None:
-        """Register again after `leave`, and forget a pinned key that changed. Raises NotFound."""
-        self._entry(name)
-        with self._core.store.write() as tx:
-            upstreams.put(tx, name, self._core.clock.now().wall_ms, state="new", reason="", public_key="")
-        self._core.wake()
-
-    def _entry(self, name: str) -> Upstream:
-        entry = self._entries.get(name)
-        if entry is None:
-            known = ", ".join(self._entries) or "none"
-            raise NotFound(f"no upstream {name[:64]} in the settings; there are: {known}")
-        return entry
+            upstreams.put(tx, name, self._core.clock.now().wall_ms, state=LEFT, reason="an operator left it")
+        self.renewed(name)

@@ -125,12 +125,12 @@ class Runtime:
         engine = self._find(load_id)
         if engine is None or self.alive(load_id) is None:
             raise NotFound(f"cannot read the use of engine {load_id}: it is not running")
-        cpu, rss, count = tree.cpu_seconds_rss_count(engine.child.pid)
+        cpu, rss, pids = tree.cpu_seconds_rss_pids(engine.child.pid)
         mono = self._clock.now().mono
         before, then = engine.sampled
         engine.sampled = (cpu, mono)
         fraction = max(0.0, cpu - before) / max(mono - then, 0.001)  # the tree may have lost a process
-        return Usage(cpu=fraction, rss_bytes=rss, processes=count)
+        return Usage(cpu=fraction, rss_bytes=rss, pids=pids)
 
     def log_tail(self, load_id: str, count: int) -> bytes:
         """The last bytes the engine printed, also after its end; at most both log files."""
@@ -176,6 +176,7 @@ class Runtime:
 
     def _start(self, spec: EngineSpec) -> Running:
         self._make_room(spec.load_id)
+        self._remove_home(spec.load_id)  # what the last run left must not be what ends this one as well
         places = program.prepare(spec, self._homes / spec.load_id, self.way.account)
         file = LogFile(spec.log, self._settings.log_max_bytes)
         try:

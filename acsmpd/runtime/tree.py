@@ -52,9 +52,9 @@ def send(pid: int, number: int) -> None:
         pass
 
 
-def cpu_seconds_rss_count(pid: int) -> tuple[float, int, int]:
-    """CPU seconds used so far and bytes resident of the living tree, and how many processes it has."""
-    cpu, rss, count = 0.0, 0, 0
+def cpu_seconds_rss_pids(pid: int) -> tuple[float, int, tuple[int, ...]]:
+    """CPU seconds used so far and bytes resident of the living tree, and its process ids, the root's first."""
+    cpu, rss, pids = 0.0, 0, []
     for process in _tree(pid):
         try:
             with process.oneshot():
@@ -63,8 +63,8 @@ def cpu_seconds_rss_count(pid: int) -> tuple[float, int, int]:
             continue
         cpu += times.user + times.system
         rss += memory.rss
-        count += 1
-    return cpu, rss, count
+        pids.append(process.pid)
+    return cpu, rss, tuple(pids)
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -82,7 +82,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     cpu: float
     rss_bytes: int
-    processes: int
+    pids: tuple[int, ...]  # as the host counts them
 
 
 class Swept(Struct, frozen=True, kw_only=True):

@@ -158,6 +158,14 @@ def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, An
     return tx.rows(query if task_row_id is None else query.where(Task.id == task_row_id))
 
 
+def starting_on(tx: Tx) -> set[str]:
+    """Computilities a task of ours was sent to that does not run yet."""
+    query = Task.select(Task.device).where(
+        Task.wanted == "running", Task.sent == YES, Task.status == "PENDING"
+    )
+    return {row["device"] for row in tx.rows(query.distinct())}
+
+
 def failed_tasks(tx: Tx) -> list[int]:
     """Row ids of tasks in ERROR."""
     return [row["id"] for row in tx.rows(Task.select(Task.id).where(Task.status == "ERROR"))]

@@ -128,6 +128,12 @@ def unsettled_loads(tx: Tx, load_id: str | None = None) -> list[LoadRow]:
     return loads(tx, open_, *(() if load_id is None else (Load.id == load_id,)))
 
 
+def starting_on(tx: Tx) -> set[str]:
+    """Computilities a service of ours was sent to that is not up yet."""
+    query = Load.select(Load.device).where(Load.wanted == YES, Load.sent == YES, Load.status == "INIT")
+    return {row["device"] for row in tx.rows(query.distinct())}
+
+
 def is_leaving(tx: Tx, load: LoadRow) -> bool:
     """Whether another load of the same package is on the same device still, and not wanted there any more."""
     others = Load.select(Load.id).where(
@@ -210,3 +216,8 @@ def card_shares(tx: Tx, code: str) -> list[CardShare]:
         )
     )
     return [CardShare(row["id"], index, row["xpu_quota"]) for row in rows for index in row["xpu_index"]]
+
+
+def origins(tx: Tx) -> dict[str, str]:
+    """service id -> who loaded it."""
+    return {row["id"]: row["origin"] for row in tx.rows(Service.select(Service.id, Service.origin))}

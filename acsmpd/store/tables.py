@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from peewee import (
+    SQL,
     AutoField,
     BigIntegerField,
     BooleanField,
@@ -14,6 +15,7 @@ from peewee import (
     FloatField,
     IntegerField,
     Model,
+    NodeList,
     TextField,
 )
 
@@ -26,6 +28,13 @@ class JsonField(TextField):  # type: ignore[misc]
 
     def python_value(self, value: str | None) -> Any:
         return None if value is None else msgspec.json.decode(value)
+
+
+class NumberField(AutoField):  # type: ignore[misc]
+    """A number that is never given twice, not even when the row with the highest one is gone."""
+
+    def ddl(self, ctx: Any) -> Any:
+        return NodeList((super().ddl(ctx), SQL("AUTOINCREMENT")))
 
 
 class Table(Model):  # type: ignore[misc]
@@ -148,7 +157,7 @@ class Claim(Table):
 class Copy(Table):
     """A package file on a device: the wish, and what the device was last seen to hold."""
 
-    id = AutoField()
+    id = NumberField()
     package_id = CharField(index=True)
     device = CharField(index=True)
     wanted = BooleanField(default=True)
@@ -209,7 +218,7 @@ class Load(Table):
 class Plan(Table):
     """A task plan (table C.6)."""
 
-    id = AutoField()
+    id = NumberField()
     name = TextField()
     type = CharField()
     mode = CharField()
@@ -227,7 +236,7 @@ class Plan(Table):
 class Instance(Table):
     """A task instance: one analysis of one stream (AlgoTaskInfo, table D.2 of Part 4)."""
 
-    number = AutoField()
+    number = NumberField()
     id = CharField(unique=True)
     plan_id = IntegerField(null=True, index=True)
     origin = CharField(default="", index=True)
@@ -263,7 +272,7 @@ class InstanceEvent(Table):
 class Task(Table):
     """An instance's place on a device. Re-placement makes a new row; the old one ends as `gone`."""
 
-    id = AutoField()
+    id = NumberField()
     instance_id = CharField(index=True)
     device = CharField(index=True)
     load_id = CharField(null=True, index=True)
@@ -286,7 +295,7 @@ class Task(Table):
 class Intent(Table):
     """The ledger of steps: written before a step leaves, closed with its outcome. Open after a crash = unknown."""
 
-    id = AutoField()
+    id = NumberField()
     kind = CharField()  # copy | load | task
     subject = CharField(index=True)
     device = CharField()

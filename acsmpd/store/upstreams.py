@@ -11,6 +11,17 @@ TOKENS_KEPT = 32
 """Tokens kept for one platform; more than it can give in a day, unless it registers us in a loop."""
 
 
+LEAVING, LEFT = "leaving", "left"
+
+
+def wish(tx: Tx, name: str, now_ms: int, *, join: bool) -> None:
+    """An operator's wish: leave a platform, or join it again (its pinned key is asked for afresh)."""
+    if join:
+        put(tx, name, now_ms, state="new", reason="", public_key="")
+    else:
+        put(tx, name, now_ms, state=LEAVING, reason="an operator leaves it")
+
+
 def get(tx: Tx, name: str) -> dict[str, Any] | None:
     return tx.row(Upstream.select().where(Upstream.code == name))
 

@@ -30,6 +30,10 @@ class TokenRefused(Temporary):
     """The party does not take what we showed it: a token, or a user name with its password."""
 
 
+class NoSuchPage(Temporary):
+    """Nothing is served at the address (HTTP 404 without an envelope)."""
+
+
 class Answer(NamedTuple):
     """One HTTP answer. `body` is None when it was too long or not all of it came; `trouble` says which."""
 
@@ -88,7 +92,7 @@ def _http_fault(operation: Operation, who: str, answer: Answer, head: Head | Non
         return TokenRefused(f"{who}: token refused (HTTP 401)")
     if status == 404:
         # Without an envelope it is no word of the facility: a proxy's page, or a wrong prefix.
-        return Missing(said) if head is not None else Temporary(said)
+        return Missing(said) if head is not None else NoSuchPage(said)
     if 300 <= status < 400:
         return Permanent(f"{who}: it answered HTTP {status}, redirects are not followed")
     if status in _GATEWAYS:

@@ -91,9 +91,11 @@ class Job:
         self.application, self.ask = application, application.ask
         self.computility = self.ask("GET", "/ACSMP/System/Info")["Details"]["ComputilityCode"]
 
-    def has_package(self, package_id: str) -> bool:
-        asked = {"AlgoFilePackageIDs": [package_id]}
-        return bool(self.ask("POST", "/ACSMP/AlgoFilePackages/Search", asked))
+    def package(self, package_id: str) -> str:
+        """Name and version of a package that is there, else ""."""
+        for one in self.ask("POST", "/ACSMP/AlgoFilePackages/Search", {"AlgoFilePackageIDs": [package_id]}):
+            return f"{one['AlgoFilePackageName']} {one['AlgoFilePackageVersion']}"
+        return ""
 
     def import_package(self, name: str, content: bytes, md5: str) -> str:
         """The ID of the package, imported."""

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,7 +31,10 @@ class Daemon:
     """An acsmpd of the settings' defaults plus what the demo needs; HOST is loopback whatever is set."""
 
     def __init__(self, readable: Iterable[Path]) -> None:
-        own = {"ACSMPD_SERVER_HOST": HOST, "ACSMPD_EGRESS_ALLOW": _listed("ACSMPD_EGRESS_ALLOW", [f"{HOST}:*"])}
+        own = {
+            "ACSMPD_SERVER_HOST": HOST,
+            "ACSMPD_EGRESS_ALLOW": _listed("ACSMPD_EGRESS_ALLOW", [f"{HOST}:*"]),
+        }
         paths = [str(path) for path in readable if not path.is_relative_to("/usr")]
         own["ACSMPD_RUNTIME_READ_ONLY_PATHS"] = _listed("ACSMPD_RUNTIME_READ_ONLY_PATHS", paths)
         self.port = int(os.environ.get("ACSMPD_SERVER_PORT") or PORT)
@@ -45,9 +49,15 @@ class Daemon:
     def expect_free(self) -> None:
         """Raise Failed when another acsmpd has the data or anything has the port."""
         other = "or give this run its own: ACSMPD_SERVER_PORT=8751 ACSMPD_DATA_DIR=/tmp/acsmpd-demo ./scripts/demo"
-        if until(lambda: not self._holder(), LOCK_SECONDS) is False:
-            pid = self._holder()
-            raise Failed(f"an acsmpd is running on {self.data} already (pid {pid}).\nEnd it: kill {pid}\n{other}")
+        pid = self._holder()
+        if pid:
+            print(
+                f"  an acsmpd (pid {pid}) runs on {self.data}; giving it {LOCK_SECONDS} s to end", flush=True
+            )
+            if not until(lambda: not self._holder(), LOCK_SECONDS):
+                raise Failed(
+                    f"an acsmpd (pid {pid}) runs on {self.data} already.\nEnd it: kill {pid}\n{other}"
+                )
         with socket.socket() as probe:
             if probe.connect_ex((HOST, self.port)) == 0:
                 raise Failed(f"something listens on {HOST}:{self.port} already. End it,\n{other}")
@@ -78,7 +88,8 @@ class Daemon:
         if line.startswith("ok"):
             return reason
         self._environ["ACSMPD_RUNTIME_ALLOW_UNSANDBOXED"] = "true"
-        return f"NONE, the engine can read what you can. {reason.partition(': ')[2]}"
+        why = next((part for part in re.split("[:;] ", reason) if part.startswith("bubblewrap")), reason)
+        return f"NONE: {why}; the engine can read what you can (apt-get install bubblewrap)"
 
     def start(self, application: Application) -> int:
         """The pid of a daemon that is ready. Raises Failed with the end of its log."""
@@ -90,6 +101,9 @@ class Daemon:
         if not until(lambda: not self.alive() or application.is_ready(), START_SECONDS) or not self.alive():
             raise Failed("the daemon did not become ready")
         return self._process.pid
+
+    def was_started(self) -> bool:
+        return self._process is not None
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None

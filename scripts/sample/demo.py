@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from application import POLL_SECONDS, Application, Job, Refused, until
+from application import Application, Job, Refused, until
 from build import build
 from daemon import ROOT, Daemon, Failed
 from fetch_video import NotFetched, fetch
@@ -99,14 +99,14 @@ class Demo:
         note, content = self.daemon.folder / "imported.json", package.read_bytes()
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         known = json.loads(note.read_text()) if note.is_file() else {}
-        if known.get("MD5") == md5 and job.has_package(known["ID"]):
-            say("package", "算法", f"{package.name}, imported before")
+        if known.get("MD5") == md5 and job.package(known["ID"]):
+            say("package", "算法", f"{job.package(known['ID'])}, imported before")
             return str(known["ID"])
         if known:
             job.unload(known["ID"])
         package_id = job.import_package(package.name, content, md5)
         note.write_text(json.dumps({"ID": package_id, "MD5": md5}))
-        say("package", "算法", f"{package.name}, imported")
+        say("package", "算法", f"{job.package(package_id)}, imported")
         return package_id
 
     def start_task(self, job: Job) -> None:
@@ -153,13 +153,19 @@ class Demo:
 
     def reasons(self) -> Iterator[str]:
         """What is known of a failure, from the outside in."""
+        if not self.daemon.was_started():
+            return
         if self.job is not None and self.daemon.alive():
             yield from self._states(self.job)
-        logs = sorted((self.daemon.data / "services" / "logs").glob("*.log"), key=lambda one: one.stat().st_mtime)
+        logs = sorted(
+            (self.daemon.data / "services" / "logs").glob("*.log"), key=lambda one: one.stat().st_mtime
+        )
         for path in [*logs[-1:], self.daemon.log]:
             if path.is_file():
                 yield f"the end of {shown(path)}:"
-                yield from ("    " + line[:300] for line in path.read_text(errors="replace").splitlines()[-6:])
+                yield from (
+                    "    " + line[:300] for line in path.read_text(errors="replace").splitlines()[-6:]
+                )
 
     def _states(self, job: Job) -> Iterator[str]:
         try:
@@ -188,7 +194,9 @@ def _sample_video() -> Path:
     try:
         return fetch(ROOT / ".cache" / "demo")[0]
     except (NotFetched, OSError) as error:
-        raise Failed(f"the sample video cannot be had: {error}\nName a video of yours by ACSMPD_DEMO_VIDEO.") from None
+        raise Failed(
+            f"the sample video cannot be had: {error}\nName a video of yours by ACSMPD_DEMO_VIDEO."
+        ) from None
 
 
 def _local_file(video: str) -> list[Path]:
@@ -235,7 +243,7 @@ def interrupt(*_: object) -> NoReturn:
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     demo = None

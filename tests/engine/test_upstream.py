@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acsmpd.engine import upstream_login
-from acsmpd.faults import NotFound, Permanent, StepFault
+from acsmpd.faults import Permanent, StepFault
 from acsmpd.security import sm2
 from acsmpd.store import upstreams
 from tests.engine.upstream_setup import BOX_CODE, KEY, OWN_PORT, PASSWORD, Box, Centre, box, centre, hashed
@@ -197,7 +197,7 @@ def test_an_operator_may_accept_the_new_key(above: Centre, one: Box) -> None:
     above.key = fresh.public
     one.start()
     one.meet()
-    one.duty.rejoin(BOX_CODE)
+    one.wish(join=True)
     one.meet(10)
     assert one.pinned() == fresh.public
     assert fresh.decrypt_password(above.bodies["Register"]["Password"]) == PASSWORD
@@ -409,40 +409,41 @@ def test_without_upstreams_there_is_nothing_to_do(tmp_path: Path) -> None:
         assert one.state() == ("", "")
 
 
-# --- by hand ------------------------------------------------------------------------------------------------
+# --- leaving ------------------------------------------------------------------------------------------------
 
 
-def test_leave_unregisters_and_stays_away_until_rejoin(above: Centre, one: Box) -> None:
+def test_leave_unregisters_and_stays_away_until_join(above: Centre, one: Box) -> None:
     one.meet()
-    one.duty.leave(BOX_CODE)
+    one.wish(join=False)
+    one.meet()
     body = above.bodies["UnRegister"]
     assert (body["Code"], body["Username"]) == (BOX_CODE, "box")
     assert KEY.decrypt_password(body["Password"]) == PASSWORD
     assert one.tokens() == {}
-    assert one.state() == ("left", "unregistered by an operator")
+    assert one.state() == ("left", "an operator left it")
+    assert one.renewed[-1] == BOX_CODE
     seen = len(above.asked)
     one.meet(3600)
     one.start()
     one.meet(3600)
     assert len(above.asked) == seen
-    one.duty.rejoin(BOX_CODE)
+    one.wish(join=True)
     one.meet()
     assert one.state() == ("registered", "")
 
 
-def test_a_refused_leave_changes_nothing(above: Centre, one: Box) -> None:
+def test_a_refused_leave_is_tried_again_and_says_so(above: Centre, one: Box) -> None:
     one.meet()
     above.says("UnRegister", 403, 40301, message="not you")
-    with pytest.raises(Permanent, match="not you"):
-        one.duty.leave(BOX_CODE)
-    assert one.state() == ("registered", "")
+    one.wish(join=False)
+    one.meet()
+    state, reason = one.state()
+    assert state == "leaving"
+    assert "not you" in reason
     assert len(one.tokens()) == 1
-
-
-def test_leave_and_rejoin_name_what_there_is(one: Box) -> None:
-    for act in (one.duty.leave, one.duty.rejoin):
-        with pytest.raises(NotFound, match=f"no upstream 7 in the settings; there are: {BOX_CODE}"):
-            act("7")
+    above.says("UnRegister", 200, 0)
+    one.meet(3600)
+    assert one.state()[0] == "left"
 
 
 # --- at a real platform -------------------------------------------------------------------------------------
@@ -471,7 +472,8 @@ def test_at_a_real_platform_from_the_first_claim_to_the_last_word(tmp_path: Path
         site.client.fine("PUT", record, {"Enabled": True})
         one.meet(31)
         assert one.state() == ("registered", "")
-        one.duty.leave(BOX_CODE)
+        one.wish(join=False)
+        one.meet(31)
         assert site.client.fine("GET", record)["State"] == "gone"
         assert one.pinned() == site.client.fine("GET", "/ACSMP/System/PublicKey")["PublicKey"]
         assert SITE_CODE != BOX_CODE

@@ -78,6 +78,11 @@ class Box:
             self.core, self.lanes, Driver(self.wire), chance=lambda: self.chance, renewed=self.renewed.append
         )
 
+    def wish(self, *, join: bool) -> None:
+        """What `acsmpd upstream leave` and `join` write."""
+        with self.store.write() as tx:
+            upstreams.wish(tx, BOX_CODE, self.clock.now().wall_ms, join=join)
+
     def close(self) -> None:
         self.lanes.close()
         self.wire.close()

@@ -32,9 +32,7 @@ def test_a_job_from_import_to_result_and_over_a_restart(site: Site, tmp_path: Pa
         detail = client.fine("GET", f"/ACSMP/AlgoServices/Devices/{cad.code}/{service}")
         assert detail["Status"] == "RUNNING"
         assert cad.packages[PACKAGE_ID] == "RUNNING"
-        copies = client.fine(
-            "POST", "/ACSMP/AlgoFilePackages/Devices/Search", {"ComputilityCode": cad.code}
-        )
+        copies = client.fine("POST", "/ACSMP/AlgoFilePackages/Devices/Search", {"ComputilityCode": cad.code})
         assert [(copy["AlgoFilePackageID"], copy["Status"]) for copy in copies] == [(PACKAGE_ID, 3)]
 
         # task

@@ -58,7 +58,9 @@ def test_a_create_whose_answer_was_lost_is_found_not_repeated(site: Site, cad: F
     assert len(cad.calls("POST", "/CAD/AlgoTasks")) == 1
 
 
-def test_a_create_that_never_arrived_is_repeated_after_two_complete_listings(site: Site, cad: FakeCad) -> None:
+def test_a_create_that_never_arrived_is_repeated_after_two_complete_listings(
+    site: Site, cad: FakeCad
+) -> None:
     cad.cut_before(times=1, operation="cad.create_algo_task")
     plan = start(site)
     running(site, plan)
@@ -75,7 +77,9 @@ def test_a_lost_answer_with_an_abridged_listing_is_found_by_the_detail(site: Sit
     assert cad.calls("GET", "/CAD/AlgoTasks/[^/]+")
 
 
-@pytest.mark.parametrize("way", ["abridge", "bare_array", "numbers_as_strings", "lower_case_code", "honour_ids"])
+@pytest.mark.parametrize(
+    "way", ["abridge", "bare_array", "numbers_as_strings", "lower_case_code", "honour_ids"]
+)
 def test_the_spellings_of_devices_are_read(site: Site, cad: FakeCad, way: str) -> None:
     getattr(cad, way)(True)
     plan = start(site, task_info(), task_info(url="rtsp://10.0.0.9/b"))
@@ -149,7 +153,8 @@ def test_an_update_reaches_the_device(site: Site, cad: FakeCad, restart: bool) -
     new = {"StreamOptions": {"VideoStreamOptions": {"Url": "rtsp://10.0.0.9/other"}}}
     site.client.fine("PUT", f"/ACSMP/TaskInstances/{instance}", new)
     wait_until(
-        lambda: [task.stream_url for task in cad.running_tasks()] == ["rtsp://10.0.0.9/other"], what="the update"
+        lambda: [task.stream_url for task in cad.running_tasks()] == ["rtsp://10.0.0.9/other"],
+        what="the update",
     )
     assert len(cad.calls("PUT", "/CAD/AlgoTasks/[^/]+")) == 1
     assert bool(cad.calls("POST", "/CAD/AlgoTasks/[^/]+:pause")) is not restart
@@ -181,11 +186,17 @@ def test_a_load_and_a_push_whose_answers_were_lost_are_found(site: Site, tmp_pat
         )
         path = f"/ACSMP/AlgoServices/Devices/{device.code}/{service}"
         site.until(path, lambda d: d["Status"] == "RUNNING")
-        loads = [call for call in device.calls("POST", "/CAD/Machine/AlgoPackages") if b"AlgoFilePackageID" in call.body]
+        loads = [
+            call
+            for call in device.calls("POST", "/CAD/Machine/AlgoPackages")
+            if b"AlgoFilePackageID" in call.body
+        ]
         assert len(loads) == 1
 
 
-def test_a_refused_task_is_parked_with_the_reason_and_tried_again_by_a_new_start(site: Site, cad: FakeCad) -> None:
+def test_a_refused_task_is_parked_with_the_reason_and_tried_again_by_a_new_start(
+    site: Site, cad: FakeCad
+) -> None:
     cad.refuse(1234, "no free decoder", times=1, operation="cad.create_algo_task")
     plan = start(site)
     site.until(f"/ACSMP/Tasks/{plan}", lambda d: d["StartErrCount"] == 1)

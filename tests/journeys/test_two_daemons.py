@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.packaging import make_package, task_info
 from tests.support.engines import ENGINE
+from tests.support.packaging import make_package, task_info
 from tests.support.site import Site, running
 from tests.support.wait import wait_until
 
@@ -54,7 +54,9 @@ def job(site: Site, package: Path, package_id: str, device: str, name: str, url:
     service = site.client.fine(
         "POST", "/ACSMP/AlgoServices/Devices", {"AlgoFilePackageID": package_id, "ComputilityCode": device}
     )
-    site.until(f"/ACSMP/AlgoServices/Devices/{device}/{service}", lambda d: d["Status"] == "RUNNING", seconds=60)
+    site.until(
+        f"/ACSMP/AlgoServices/Devices/{device}/{service}", lambda d: d["Status"] == "RUNNING", seconds=60
+    )
     body = {
         "Name": name, "Type": "VIDEO_REALTIME", "Mode": "PERIODIC", "AutoStart": True, "AutoRestart": True,
         "AlgoTaskInfos": [task_info(url=url, Labels={"AlgoCaBinName": name, "Version": "1.0.0"})],
@@ -70,7 +72,9 @@ def results(site: Site, plan: int) -> Any:
 
 def test_the_whole_job_runs_through_the_upper_platform(pair: Pair, tmp_path: Path) -> None:
     upper, lower = pair
-    plan = job(upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u")
+    plan = job(
+        upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u"
+    )
     wait_until(lambda: results(upper, plan)["Total"] >= 2, seconds=30, what="results above")
     item = results(upper, plan)["PageContent"][0]
     instance = upper.client.fine("GET", f"/ACSMP/Tasks/{plan}")["AlgoTaskInfos"][0]["ID"]
@@ -82,20 +86,27 @@ def test_the_whole_job_runs_through_the_upper_platform(pair: Pair, tmp_path: Pat
     # stop, start, delete go all the way down
     upper.client.fine("POST", f"/ACSMP/Tasks/{plan}/Stop")
     upper.until(f"/ACSMP/Tasks/{plan}", lambda d: d["StoppedCount"] == 1)
-    states = {one["Status"] for one in lower.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["PageContent"]}
+    states = {
+        one["Status"] for one in lower.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["PageContent"]
+    }
     assert states <= {"PAUSED", "PENDING", "RUNNING"}
     upper.client.fine("POST", f"/ACSMP/Tasks/{plan}/Start")
     upper.until(f"/ACSMP/Tasks/{plan}", lambda d: d["RunningCount"] == 1)
     upper.client.fine("DELETE", f"/ACSMP/Tasks/{plan}")
     wait_until(
-        lambda: lower.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["TotalSize"] == 0, what="gone below"
+        lambda: lower.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["TotalSize"] == 0,
+        what="gone below",
     )
 
 
 def test_the_sites_own_work_and_the_work_from_above_stay_strangers(pair: Pair, tmp_path: Path) -> None:
     upper, lower = pair
-    above = job(upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u")
-    below = job(lower, engine_package(tmp_path, LOWER, "lower-algo"), LOWER, BOX, "lower-algo", "rtsp://10.0.0.9/l")
+    above = job(
+        upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u"
+    )
+    below = job(
+        lower, engine_package(tmp_path, LOWER, "lower-algo"), LOWER, BOX, "lower-algo", "rtsp://10.0.0.9/l"
+    )
     before = _picture(pair)
     engines = [site.app.engine for site in pair if site.app]
     started = [engine.passes for engine in engines]
@@ -125,7 +136,9 @@ def _picture(pair: Pair) -> Any:
     for site, device in ((pair.upper, BOX), (pair.lower, BOX)):
         instances = site.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["PageContent"]
         services = site.client.fine("POST", "/ACSMP/AlgoServices/Devices/Search", {"ComputilityCode": device})
-        copies = site.client.fine("POST", "/ACSMP/AlgoFilePackages/Devices/Search", {"ComputilityCode": device})
+        copies = site.client.fine(
+            "POST", "/ACSMP/AlgoFilePackages/Devices/Search", {"ComputilityCode": device}
+        )
         found.append(
             (
                 sorted((one["ID"], one["Status"], one.get("AlgoServiceID")) for one in instances),
@@ -139,11 +152,15 @@ def _picture(pair: Pair) -> Any:
 def test_the_line_is_cut_and_comes_back(pair: Pair, tmp_path: Path) -> None:
     """The upper platform restarts on the same address: nothing is done twice and no result is lost."""
     upper, lower = pair
-    plan = job(upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u")
+    plan = job(
+        upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u"
+    )
     wait_until(lambda: results(upper, plan)["Total"] >= 1, seconds=30, what="results above")
     upper.restart()
     first = results(upper, plan)["Total"]
-    wait_until(lambda: results(upper, plan)["Total"] > first + 1, seconds=60, what="results after the restart")
+    wait_until(
+        lambda: results(upper, plan)["Total"] > first + 1, seconds=60, what="results after the restart"
+    )
     upper.until(f"/ACSMP/Tasks/{plan}", lambda d: d["RunningCount"] == 1, seconds=60)
     total = lower.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["TotalSize"]
     assert total == 1

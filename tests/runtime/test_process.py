@@ -157,7 +157,7 @@ def test_bad_input_is_refused_in_words(data: Path) -> None:
 def test_usage_counts_the_whole_tree(data: Path) -> None:
     with runtime(data, "bwrap") as made:
         made.start(engine(data, "sh -c 'while :; do :; done' &\nwhile :; do :; done\n"))
-        wait_until(lambda: made.usage("L1").processes >= 4)
+        wait_until(lambda: len(made.usage("L1").pids) >= 4)
         wait_until(lambda: made.usage("L1").cpu > 0.1, what="some CPU")
         assert made.usage("L1").rss_bytes > 1_000_000
 

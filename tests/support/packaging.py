@@ -41,14 +41,22 @@ def make_package(
         "provider": provider,
         "bin": {"type": "artifact", "local_uri": "bin"},
         "abilities": [
-            {"code": code, "name": f"测试 {code}", "data_type": "ALERT", "event_ids": list(events), "task_types": list(types)}
+            {
+                "code": code,
+                "name": f"测试 {code}",
+                "data_type": "ALERT",
+                "event_ids": list(events),
+                "task_types": list(types),
+            }
             for code in codes
         ],
         "algo_runtime": runtime,
     }  # fmt: skip
     if package_id:
         description["id"] = package_id
-    files = {f"bin/{key}": text for key, text in (program or {"run.sh": "#!/bin/sh\nexec sleep 1000\n"}).items()}
+    files = {
+        f"bin/{key}": text for key, text in (program or {"run.sh": "#!/bin/sh\nexec sleep 1000\n"}).items()
+    }
     path = folder / (file_name or f"{package_id or name}_V{version}.tar")
     write_tar(path, {"algo.yaml": yaml.safe_dump(description, allow_unicode=True), **files})
     return path
@@ -69,11 +77,15 @@ def md5_of(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def task_info(event: str = "INTRUSION", url: str = "rtsp://10.0.0.9/a?deviceID=11010000001320000001", **more: object) -> dict[str, object]:
+STREAM = "rtsp://10.0.0.9/a?deviceID=11010000001320000001"
+CORNERS = [{"PointX": 0.0, "PointY": 0.0}, {"PointX": 1.0, "PointY": 0.0}, {"PointX": 1.0, "PointY": 1.0}]
+
+
+def task_info(event: str = "INTRUSION", url: str = STREAM, **more: object) -> dict[str, object]:
     """An AlgoTaskInfo as an application writes it."""
     rule: dict[str, object] = {
         "EventID": event,
-        "Areas": [{"AreaID": 0, "AreaType": "POLYGON", "Points": [{"PointX": 0.0, "PointY": 0.0}, {"PointX": 1.0, "PointY": 1.0}]}],
+        "Areas": [{"AreaID": 0, "AreaType": "POLYGON", "Points": CORNERS}],
         "ExtendParams": {"Sensitivity": "低"},
     }  # fmt: skip
     return {

@@ -99,7 +99,7 @@ class Site:
         return load(None, self._environ)
 
     def start(self) -> Site:
-        import msgspec  # noqa: PLC0415
+        import msgspec
 
         settings = self.settings
         offline.init(settings, Clock(), "admin", "correct horse battery")
@@ -107,7 +107,9 @@ class Site:
             roles = ["system_admin", "operator", "security_admin", "audit_admin"]
             self.key = offline.create_key(settings, Clock(), "tests", roles)
         port = self.app.port if self.app else 0
-        settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
+        settings = msgspec.structs.replace(
+            settings, server=msgspec.structs.replace(settings.server, port=port)
+        )
         self.app = App(settings).start()
         return self
 
@@ -154,7 +156,9 @@ class Site:
 @contextlib.contextmanager
 def running(data: Path, **settings: str) -> Iterator[Site]:
     """A started Site; settings as ACSMPD_* variables, lower case and without the prefix are fine too."""
-    named = {name if name.startswith("ACSMPD_") else f"ACSMPD_{name.upper()}": v for name, v in settings.items()}
+    named = {
+        name if name.startswith("ACSMPD_") else f"ACSMPD_{name.upper()}": v for name, v in settings.items()
+    }
     site = Site(data, named)
     try:
         yield site.start()

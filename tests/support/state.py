@@ -73,7 +73,9 @@ def ask_from(
     with requests.Session() as session:
         session.trust_env = False
         session.mount("http://", _From(address))
-        return Answer(session.request(method, site.url + path, json=body, headers=headers, timeout=30, **more))
+        return Answer(
+            session.request(method, site.url + path, json=body, headers=headers, timeout=30, **more)
+        )
 
 
 def refused(answer: Answer, status: int, code: int, *words: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
 from acsmpd.spec.operation import Operation
-from acsmpd.wire.answer import Awaiting, Missing, TokenRefused
+from acsmpd.wire.answer import Awaiting, Missing, NoSuchPage, TokenRefused
 from acsmpd.wire.caller import Wire
 from tests.wire.conftest import DEVICE, peer
 from tests.wire.servers import OK, Handler, replying, serving, unused_port
@@ -161,7 +161,7 @@ def test_nothing_sent_is_temporary(wire: Wire, operation: Operation) -> None:
         (401, OK, TokenRefused, "token refused (HTTP 401)"),
         (403, {"Code": 40302, "Message": "wait"}, Awaiting, 'it answered HTTP 403, Code 40302 "wait"'),
         (403, {"Code": 40301, "Message": "no"}, Permanent, 'it answered HTTP 403, Code 40301 "no"'),
-        (404, b"<html>", Missing, "it answered HTTP 404"),
+        (404, b"<html>", NoSuchPage, "it answered HTTP 404"),
         (
             404,
             {"Code": 40401, "Message": "no task 7"},
