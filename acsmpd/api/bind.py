@@ -107,7 +107,7 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
             if row.planned:
                 raise faults.Planned(f"{row.method} {row.uri} is planned and not served yet")
             call = Call(
-                operation=row, message=_message(row, raw, request), path=_path(row, path),
+                operation=row, message=_message(platform, row, raw, request), path=_path(row, path),
                 query=request.args.to_dict(), caller=caller, now=now, request_id=request_id,
                 headers=request.headers, stream=request.stream if row.id in STREAMED else None,  # type: ignore[arg-type]
                 content_type=request.content_type or "", content_length=request.content_length,
@@ -196,12 +196,15 @@ def _body(row: Operation, request: flask.Request) -> bytes:
     return raw
 
 
-def _message(row: Operation, raw: bytes, request: flask.Request) -> Message | None:
+def _message(platform: Platform, row: Operation, raw: bytes, request: flask.Request) -> Message | None:
     if row.request is None or row.id in STREAMED:
         return None
     if (request.mimetype or "").casefold() == "multipart/form-data":
         raise faults.UnsupportedMedia("the body is multipart/form-data; this row takes application/json")
-    message: Message = read_strict(row.request, raw)[0]
+    read: tuple[Message, int] = read_strict(row.request, raw)
+    message, ignored = read
+    if ignored:
+        platform.ignored.add(row.id, ignored)
     return message
 
 

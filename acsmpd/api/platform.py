@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,22 @@ from acsmpd.store.presence import Presence
 
 if TYPE_CHECKING:
     from acsmpd.api.access import Credentials
+
+
+class Counts:
+    """How often something happened, by name; safe from any thread, bounded by the names there are."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: Counter[str] = Counter()
+
+    def add(self, name: str, number: int) -> None:
+        with self._lock:
+            self._numbers[name] += number
+
+    def all(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._numbers)
 
 
 @dataclass(frozen=True)
@@ -53,3 +70,5 @@ class Platform:
     ready: Callable[[], list[str]]
     stopping: threading.Event
     waiters: threading.BoundedSemaphore
+    ignored: Counts = field(default_factory=Counts)
+    """row -> members of requests that no table names: taken and not used"""

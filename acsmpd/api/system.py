@@ -52,7 +52,7 @@ def info(platform: Platform, call: Call) -> SystemInfo:
         uptime_seconds=max(0, int(call.now.mono - platform.presence.started)),
         timezone=str(platform.zone),
         standard="T/BAX 0006.5-202X",
-        details={"ComputilityCode": platform.local_code},
+        details={"ComputilityCode": platform.local_code, "IgnoredMembers": platform.ignored.all()},
     )
 
 

@@ -37,9 +37,9 @@ def candidates(instance: InstanceRow, abilities: Sequence[Ability]) -> dict[str,
 
 
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """A sortable form of a version: numbers as numbers, words before numbers (1.10 > 1.9 > 1.9-rc)."""
+    """A sortable form of a version: words before the end before numbers (1.10 > 1.9.1 > 1.9 > 1.9-rc)."""
     parts = version.replace("-", ".").replace("_", ".").split(".")
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    return (*((2, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (1, 0, ""))
 
 
 def place(
@@ -57,6 +57,16 @@ def place(
         return _direct(pinned, streams.get(pinned.code, 0))
     chosen = _best_seat(instance, abilities, seats, devices)
     return chosen if isinstance(chosen, Place) else _or_direct(instance, chosen, devices, streams)
+
+
+def capabilities_at(instance: InstanceRow, abilities: Sequence[Ability], package_id: str) -> dict[str, str]:
+    """event -> the capability of that package that serves it, chosen as `place` chooses."""
+    by_event = candidates(instance, abilities)
+    here = {
+        event: [one.code for one in found if one.package_id == package_id]
+        for event, found in by_event.items()
+    }
+    return {event: codes[0] for event, codes in here.items() if codes}
 
 
 def _best_seat(

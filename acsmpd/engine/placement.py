@@ -10,7 +10,7 @@ from peewee import JOIN
 from acsmpd.clock import Moment
 from acsmpd.decide import placement
 from acsmpd.engine.core import Core
-from acsmpd.model import Device, Family, InstanceRow, Place, Seat, TaskRow
+from acsmpd.model import Ability, Device, Family, InstanceRow, Place, Seat, TaskRow
 from acsmpd.store import devices, packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, InstanceEvent, Load, Package, Task
@@ -97,7 +97,7 @@ class Placement:
                 continue
             if task is not None:
                 plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
-            self._take(tx, instance, choice, seats, now)
+            self._take(tx, instance, choice, abilities, seats, now)
             if choice.load_id is None:
                 streams[choice.device] = streams.get(choice.device, 0) + 1
 
@@ -108,20 +108,22 @@ class Placement:
             plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
 
     def _take(
-        self, tx: Tx, instance: InstanceRow, choice: Place, seats: dict[str, Seat], now: Moment
-    ) -> None:
+        self, tx: Tx, instance: InstanceRow, choice: Place, abilities: list[Ability],
+        seats: dict[str, Seat], now: Moment,
+    ) -> None:  # fmt: skip
         plans.add_task(
             tx, instance_id=instance.id, device=choice.device, load_id=choice.load_id, labels=choice.labels,
             capabilities=list(choice.capabilities), created_ms=now.wall_ms, changed_ms=now.wall_ms,
         )  # fmt: skip
-        for code, event in zip(choice.capabilities, placement.events_of(instance.info), strict=False):
-            tx.run(
-                InstanceEvent.update(capability=code).where(
-                    InstanceEvent.instance_id == instance.id, InstanceEvent.event_id == event
-                )
-            )
         if choice.load_id is not None:
             seat = seats[choice.load_id]
+            served = placement.capabilities_at(instance, abilities, seat.package_id)
+            for event, code in served.items():
+                tx.run(
+                    InstanceEvent.update(capability=code).where(
+                        InstanceEvent.instance_id == instance.id, InstanceEvent.event_id == event
+                    )
+                )
             weight = max(1, len(choice.capabilities))
             seats[choice.load_id] = replace(seat, used=seat.used + weight)
 

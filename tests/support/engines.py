@@ -91,8 +91,9 @@ def fork(count):
     return [made, ""]
 
 
-def fill_disk(mebibytes):
-    with open(os.path.join(os.environ["HOME"], "big"), "wb") as file:
+def fill_disk(name_and_mebibytes):
+    name, mebibytes = name_and_mebibytes
+    with open(os.path.join(os.environ["HOME"], name), "wb") as file:
         try:
             for _ in range(mebibytes):
                 file.write(b"x" * (1 << 20))
@@ -236,9 +237,8 @@ class Misbehaving:
         folder.chmod(0o755)
         env = {"ORDERS": str(self._orders), "FLAVOUR": "plain", **more.pop("env", {})}
         self.id = more.setdefault("package_id", PACKAGE_ID)
-        self.file = make_package(
-            folder, program={"engine.py": ENGINE}, cmd=[PYTHON, "engine.py", self.mark], env=env, **more
-        )
+        command = [more.pop("command", PYTHON), "engine.py", self.mark]
+        self.file = make_package(folder, program={"engine.py": ENGINE}, cmd=command, env=env, **more)
 
     def order(self, words: str) -> None:
         """What every engine of the package does at its next start; "" for nothing special."""
@@ -272,9 +272,16 @@ class Hand:
 
     def do(self, what: str, value: Any = None) -> Any:
         """The answer of an act; None when the engine was gone before it could answer."""
+        return self._ask("/Do", {"What": what, "With": value})
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks it holds."""
+        return list((self._ask("/AlgoTasks:search", {"PageSize": 100}) or {"Records": []})["Records"])
+
+    def _ask(self, path: str, body: Any) -> Any:
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            line.request("POST", "/Do", json.dumps({"What": what, "With": value}))
+            line.request("POST", path, json.dumps(body))
             return json.loads(line.getresponse().read())["Data"]
         except (http.client.HTTPException, OSError):
             return None

@@ -1,0 +1,255 @@
+"""One way to write, one way to read: nothing lost, nothing half seen, and words when the disk is full."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import peewee
+import pytest
+
+from acsmpd import faults
+from acsmpd.store import facts
+from acsmpd.store.database import Store
+from acsmpd.store.tables import Fact, Package
+
+
+def value(store: Store, name: str = "n") -> object:
+    with store.read() as tx:
+        return facts.get(tx, name)
+
+
+def put(store: Store, what: object, name: str = "n", durable: bool = True) -> None:
+    with store.write(durable=durable) as tx:
+        facts.put(tx, name, what)
+
+
+# --- writing -----------------------------------------------------------------------------------------
+
+
+def test_eight_threads_of_read_modify_write_lose_nothing(store: Store) -> None:
+    failures: list[BaseException] = []
+
+    def add(number: int) -> None:
+        try:
+            for _ in range(100):
+                with store.write(durable=number == 0) as tx:  # both writer connections at once
+                    facts.count_up(tx, "counter")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert value(store, "counter") == 800
+
+
+def test_a_second_process_writes_beside_us_and_nothing_is_lost(store: Store) -> None:
+    """The command line may write while the daemon runs."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from acsmpd.store.database import Store\nfrom acsmpd.store import facts\n"
+        "store = Store(Path(sys.argv[1])).open()\n"
+        "for _ in range(50):\n"
+        "    with store.write(durable=False) as tx: facts.count_up(tx, 'counter')\n"
+        "store.close()\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(store.path)])
+    for _ in range(50):
+        with store.write(durable=False) as tx:
+            facts.count_up(tx, "counter")
+    assert other.wait(60) == 0
+    assert value(store, "counter") == 100
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_fails_half_way_has_not_happened(store: Store, durable: bool) -> None:
+    put(store, 1)
+    with pytest.raises(faults.NotFound, match="no package"), store.write(durable=durable) as tx:
+        facts.put(tx, "n", 2)
+        raise faults.NotFound("no package")
+    assert value(store) == 1
+    put(store, 3, durable=durable)  # the connection is fit for the next
+    assert value(store) == 3
+
+
+def test_an_interrupt_leaves_nothing_open(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), store.write() as tx:
+        facts.put(tx, "n", 2)
+        raise KeyboardInterrupt
+    put(store, 3)
+    assert value(store) == 3
+
+
+def test_a_write_within_a_write_is_refused_and_the_outer_one_is_undone(store: Store) -> None:
+    with pytest.raises(faults.Internal, match="cannot write to the database"), store.write() as tx:
+        facts.put(tx, "n", 1)
+        with store.write():
+            pass
+    assert value(store) is None
+
+
+def test_a_broken_constraint_stays_what_it_is(store: Store) -> None:
+    """Callers that insert what may be there already have to tell it from a damaged database."""
+    put(store, 1)
+    with pytest.raises(peewee.IntegrityError), store.write() as tx:
+        tx.run(Fact.insert(name="n", value=2))
+    assert value(store) == 1
+
+
+def test_durable_writes_wait_for_the_disk_and_samples_do_not(store: Store) -> None:
+    with store.write() as tx:
+        assert tx.sql("PRAGMA synchronous") == [(2,)]
+    with store.write(durable=False) as tx:
+        assert tx.sql("PRAGMA synchronous") == [(1,)]
+        assert tx.sql("PRAGMA journal_mode") == [("wal",)]
+        assert tx.sql("PRAGMA foreign_keys") == [(1,)]
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def test_a_reader_sees_one_state_from_beginning_to_end(store: Store) -> None:
+    put(store, 1)
+    with store.read() as tx:
+        assert facts.get(tx, "n") == 1
+        thread = threading.Thread(target=put, args=(store, 2))
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()  # a reader does not hold up writers
+        assert facts.get(tx, "n") == 1
+    assert value(store) == 2
+
+
+def test_nobody_sees_what_is_not_committed(store: Store) -> None:
+    put(store, 1)
+    seen: list[object] = []
+    with store.write() as tx:
+        facts.put(tx, "n", 2)
+        thread = threading.Thread(target=lambda: seen.append(value(store)))
+        thread.start()
+        thread.join(10)
+    assert seen == [1]
+
+
+def test_a_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(faults.Internal, match="cannot read the database: attempt to write a readonly"):
+        with store.read() as tx:
+            facts.put(tx, "n", 1)
+    assert value(store) is None
+
+
+def test_a_failing_reader_leaves_its_connection_usable(store: Store) -> None:
+    with pytest.raises(faults.Internal, match="no such table: nowhere"), store.read() as tx:
+        tx.sql("SELECT * FROM nowhere")
+    with pytest.raises(ZeroDivisionError), store.read():
+        raise ZeroDivisionError
+    assert value(store) is None
+
+
+def test_rows_row_number_and_sql(store: Store) -> None:
+    for number in range(3):
+        put(store, number, f"f{number}")
+    with store.read() as tx:
+        query = Fact.select().order_by(Fact.name)
+        assert [row["value"] for row in tx.rows(query)] == [0, 1, 2]
+        assert tx.row(query) == {"name": "f0", "value": 0}
+        assert tx.row(Fact.select().where(Fact.name == "none")) is None
+        assert tx.number(Fact.select(peewee.fn.COUNT(1))) == 3
+        assert tx.number(Package.select(peewee.fn.SUM(Package.size))) == 0  # NULL
+        assert tx.sql("SELECT name FROM fact WHERE name > ? ORDER BY name", "f1") == [("f2",)]
+
+
+# --- opening and closing -----------------------------------------------------------------------------------
+
+
+def test_the_folder_is_made_for_us_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep" / "acsmpd.db").open()
+    store.close()
+    assert stat.S_IMODE((tmp_path / "deep").stat().st_mode) == 0o700
+
+
+def test_after_close_every_use_says_so(store: Store) -> None:
+    store.close()
+    with pytest.raises(faults.Internal, match="cannot write to the database: it is closed"), store.write():
+        pass
+    with pytest.raises(faults.Internal, match="cannot read the database: it is closed"), store.read():
+        pass
+    store.close()  # twice is fine
+
+
+def test_close_reaches_the_connections_of_other_threads(store: Store) -> None:
+    put(store, 1)
+    thread = threading.Thread(target=value, args=(store,))
+    thread.start()
+    thread.join(10)
+    store.close()
+    assert not store.path.with_name("acsmpd.db-wal").exists()  # the last connection took the log along
+
+
+def test_what_was_written_is_there_after_opening_again(store: Store) -> None:
+    put(store, {"deep": [1, None, "中"]})
+    store.close()
+    again = Store(store.path).open()
+    assert value(again) == {"deep": [1, None, "中"]}
+    again.close()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "acsmpd.db"
+    path.write_bytes(b"this is not a database, and long enough to show it" * 100)
+    with pytest.raises(faults.Internal, match=f"cannot open the database {path}: file is not a database"):
+        Store(path).open()
+    assert path.read_bytes().startswith(b"this is not")
+
+
+def test_checkpoint_empties_the_log(store: Store) -> None:
+    put(store, "x" * 200_000)
+    log = store.path.with_name("acsmpd.db-wal")
+    assert log.stat().st_size > 200_000
+    store.checkpoint()
+    assert log.stat().st_size == 0
+    assert value(store) == "x" * 200_000
+
+
+def test_a_checkpoint_beside_an_open_reader_does_no_harm(store: Store) -> None:
+    put(store, 1)
+    with store.read() as tx:
+        assert facts.get(tx, "n") == 1
+        put(store, 2)
+        store.checkpoint()
+        assert facts.get(tx, "n") == 1
+    assert value(store) == 2
+
+
+# --- a full disk --------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_told_reads_go_on_and_it_recovers(small_disk: Path) -> None:
+    store = Store(small_disk / "acsmpd.db").open()
+    try:
+        put(store, 1)
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(b"\0" * 4096)
+        with pytest.raises(faults.NoSpace, match="cannot write to the database: the disk is full"):
+            for _ in range(100):  # what the log has room for still fits
+                put(store, "x" * 50_000)
+        assert value(store) in (1, "x" * 50_000)
+        filler.unlink()
+        for durable in (True, False):
+            put(store, 2, durable=durable)
+        assert value(store) == 2
+    finally:
+        store.close()
+    with sqlite3.connect(small_disk / "acsmpd.db") as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    plain.close()

@@ -1,0 +1,121 @@
+"""Schema steps: in order, once, whole or not at all; a newer file is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acsmpd import faults
+from acsmpd.store import facts, migrations, tables
+from acsmpd.store.database import Store
+
+
+def versions(path: Path) -> list[int]:
+    with sqlite3.connect(path) as plain:
+        found = [row[0] for row in plain.execute("SELECT version FROM schema ORDER BY version")]
+    plain.close()
+    return found
+
+
+def columns(path: Path, table: str) -> list[str]:
+    with sqlite3.connect(path) as plain:
+        found = [row[1] for row in plain.execute(f"PRAGMA table_info({table})")]
+    plain.close()
+    return found
+
+
+def test_a_new_file_gets_every_table_and_every_step(store: Store) -> None:
+    with store.read() as tx:
+        made = {row[0] for row in tx.sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert made >= {kind._meta.table_name for kind in tables.ALL} | {"schema"}
+    assert versions(store.path) == list(range(1, len(migrations.MIGRATIONS) + 1))
+
+
+def test_every_table_stands_in_the_list() -> None:
+    declared = {kind for kind in tables.Table.__subclasses__() if kind is not tables.Schema}
+    assert set(tables.ALL) == declared
+
+
+def test_opening_again_runs_nothing(store: Store) -> None:
+    store.close()
+    again = Store(store.path).open()
+    again.close()
+    assert versions(store.path) == list(range(1, len(migrations.MIGRATIONS) + 1))
+
+
+def test_a_file_of_a_newer_acsmpd_is_refused_with_words_and_left_alone(store: Store) -> None:
+    newer, known = len(migrations.MIGRATIONS) + 7, len(migrations.MIGRATIONS)
+    with store.write() as tx:
+        tx.sql("INSERT INTO schema (version, applied_ms) VALUES (?, 0)", newer)
+        facts.put(tx, "n", 1)
+    store.close()
+    text = f"cannot open the database: it is of schema {newer}, written by a newer acsmpd; this one knows up to {known}"
+    with pytest.raises(faults.Internal) as refused:
+        Store(store.path).open()
+    assert refused.value.message == text
+    assert versions(store.path)[-1] == newer
+
+
+def grow(database: Any) -> None:
+    database.execute_sql("ALTER TABLE fact ADD COLUMN grown TEXT")
+    database.execute_sql("UPDATE fact SET grown = 'yes'")
+
+
+def test_a_later_step_brings_an_old_file_forward(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.write() as tx:
+        facts.put(tx, "n", 1)
+    store.close()
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, grow))
+    again = Store(store.path).open()
+    with again.read() as tx:
+        assert tx.sql("SELECT name, grown FROM fact") == [("n", "yes")]
+    again.close()
+    assert versions(store.path) == list(range(1, len(migrations.MIGRATIONS) + 1))
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(None, faults.Internal), (ValueError("bad row"), ValueError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_a_step_that_fails_half_way_leaves_the_old_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: BaseException | None, raised: type[BaseException]
+) -> None:
+    with store.write() as tx:
+        facts.put(tx, "n", 1)
+    store.close()
+
+    def fails(database: Any) -> None:
+        grow(database)
+        database.execute_sql("CREATE TABLE halfway (x)")
+        if error is not None:
+            raise error
+        database.execute_sql("SELECT nothing FROM nowhere")
+
+    good = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*good, fails))
+    with pytest.raises(raised):
+        Store(store.path).open()
+    assert versions(store.path) == list(range(1, len(good) + 1))
+    assert columns(store.path, "fact") == ["name", "value"]
+    assert columns(store.path, "halfway") == []
+    monkeypatch.setattr(migrations, "MIGRATIONS", good)
+    again = Store(store.path).open()
+    with again.read() as tx:
+        assert facts.get(tx, "n") == 1
+    again.close()
+
+
+def test_the_steps_before_the_failing_one_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.close()
+
+    def fails(database: Any) -> None:
+        database.execute_sql("DROP TABLE nowhere")
+
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, grow, fails))
+    with pytest.raises(faults.Internal, match=r"cannot open the database .*: no such table: nowhere"):
+        Store(store.path).open()
+    assert versions(store.path) == list(range(1, len(migrations.MIGRATIONS)))
+    assert "grown" in columns(store.path, "fact")
