@@ -75,7 +75,8 @@ class Observations:
     def _period(self, local: bool, starting: bool) -> float:
         """Seconds between two looks at one computility."""
         if local:
-            return LOCAL_SOON_SECONDS if starting else self._core.settings.runtime.health_interval_seconds
+            health = self._core.settings.runtime.health_interval_seconds
+            return min(LOCAL_SOON_SECONDS, health) if starting else health
         interval = self._core.settings.observe.interval_seconds
         return interval / SOON_SHARE if starting else interval
 

@@ -41,16 +41,20 @@ class Statuses:
             device = known.get(task.device) if task else None
             waiting = self._placement.waiting.get(instance.id, "")
             said = instance_status(instance, task, device, waiting=waiting)
-            reason = said.reason or _why_pending(said.status, task, loads)
+            pending = task if said.status == "PENDING" else None
+            reason = _service_down(pending, loads) or said.reason or _being_started(pending)
             if (said.status, reason) != (instance.status, instance.reason):
                 found.append((instance.id, said.status, reason))
         return found
 
 
-def _why_pending(status: str, task: TaskRow | None, loads: dict[str, dict[str, str]]) -> str:
-    if status != "PENDING" or task is None:
+def _service_down(pending: TaskRow | None, loads: dict[str, dict[str, str]]) -> str:
+    """Why the service a pending instance has its place on does not run, "" when it does."""
+    load = loads.get(pending.load_id or "") if pending else None
+    if load is None or load["status"] == "RUNNING":
         return ""
-    load = loads.get(task.load_id or "")
-    if load is not None and load["status"] != "RUNNING":
-        return f"its service is {load['status']}" + (f": {load['error']}" if load["error"] else "")
-    return "being started on the device"
+    return f"its service is {load['status']}" + (f": {load['error']}" if load["error"] else "")
+
+
+def _being_started(pending: TaskRow | None) -> str:
+    return "being started on the device" if pending else ""

@@ -21,6 +21,8 @@ from acsmpd import faults
 from acsmpd.store import migrations
 
 BUSY_TIMEOUT_MS = 5_000
+CHECKPOINT_MS = 100
+"""How long a checkpoint waits for readers: all writers wait for it."""
 JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
 
 
@@ -148,7 +150,11 @@ class Store:
         """Move the WAL into the database and shrink it, as far as open readers allow."""
         with self._lock, _words("cannot checkpoint the database"):
             self._brisk.connect(reuse_if_open=True)
-            self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._brisk.execute_sql(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
+            try:
+                self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self._brisk.execute_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
     def close(self) -> None:
         with self._lock:

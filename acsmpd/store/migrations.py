@@ -8,12 +8,13 @@ from typing import Any
 import peewee
 
 from acsmpd import faults
-from acsmpd.store import tables
+from acsmpd.store import schema
 
 
 def _first(database: peewee.SqliteDatabase) -> None:
-    with database.bind_ctx(tables.ALL, bind_refs=False, bind_backrefs=False):
-        database.create_tables(tables.ALL, safe=False)
+    for statement in schema.FIRST.split(";\n"):
+        if statement.strip():
+            database.execute_sql(statement)
 
 
 MIGRATIONS: tuple[Callable[[Any], None], ...] = (_first,)

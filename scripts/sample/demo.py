@@ -224,18 +224,22 @@ def run(demo: Demo, once: bool) -> None:
 
 
 def tell_next(demo: Demo, once: bool) -> None:
-    url, key, data = demo.daemon.url, demo.daemon.data / "demo-key", demo.daemon.data
-    token = f'-H "Authorization: Bearer $(cat {shlex.quote(shown(key))})"'
+    url, data = demo.daemon.url, demo.daemon.data
+    token = f'-H "Authorization: Bearer $(cat {shlex.quote(shown(data / "demo-key"))})"'
     body = f"-H 'Content-Type: application/json' -d '{{\"TaskID\": {demo.plan_id}}}'"
-    again = "the daemon ends with this run, ./scripts/demo alone keeps it up" if once else "the daemon is up"
-    print(f"""
-Where to look next 接下来 ({again}):
-  interface  curl -s {url}/openapi.json
-  results    curl -s {token} {body} {url}/ACSMP/Results/Search
-  data       {shown(data)}/  (tree in README.md, "Where data lies")
-  logs       {shown(demo.daemon.log)}  {shown(data / "services" / "logs")}/
-  a device   README.md, "A first device"
-""" + ("" if once else "\nResults go on. Ctrl-C ends the demo and the daemon 按 Ctrl-C 结束.\n"), flush=True)  # fmt: skip
+    state = "the daemon ends with this run; ./scripts/demo alone keeps it up" if once else "the daemon is up"
+    print(f"\nWhere to look next 接下来 ({state}):")
+    for label, text in (
+        ("interface", f"curl -s {url}/openapi.json"),
+        ("results", f"curl -s {token} {body} {url}/ACSMP/Results/Search"),
+        ("data", f'{shown(data)}/  (README.md, "Where data lies")'),
+        ("logs", f"{shown(demo.daemon.log)}  {shown(data / 'services' / 'logs')}/"),
+        ("a device", 'README.md, "A first device"'),
+    ):
+        print(f"  {label:9}  {text}")
+    if not once:
+        print("\nResults go on. Ctrl-C ends the demo and the daemon 按 Ctrl-C 结束.\n")
+    sys.stdout.flush()
 
 
 def interrupt(*_: object) -> NoReturn:

@@ -104,9 +104,7 @@ def test_back_needs_one_success_in_each_direction_it_has_shown(more: dict[str, A
 
 def test_still_lost_tells_what_is_awaited() -> None:
     verdict = judge(facts("lost", left_at=1000.0, heard=1001), started=0, now=1010, limits=LIMITS)
-    assert verdict.reason == (
-        "waiting for one success in each direction it has shown: nothing heard for 9 s"
-    )
+    assert verdict.reason == ("waiting for one success in each direction it has shown: nothing heard for 9 s")
 
 
 def test_lost_before_our_own_restart_stays_lost_until_it_shows_itself() -> None:
@@ -136,7 +134,11 @@ def silence(one: Facts, started: float, now: float) -> float:
 
 
 @QUICK
-@given(one=histories(states=("online", "unreachable", "suspect", "gone", "offline")), started=moments, now=moments)
+@given(
+    one=histories(states=("online", "unreachable", "suspect", "gone", "offline")),
+    started=moments,
+    now=moments,
+)
 def test_nobody_becomes_lost_before_suspect_seconds_of_silence(
     one: Facts, started: float, now: float
 ) -> None:
@@ -146,9 +148,7 @@ def test_nobody_becomes_lost_before_suspect_seconds_of_silence(
 
 @QUICK
 @given(one=histories(), started=moments, extra=st.floats(0, 99.9))
-def test_silence_is_never_counted_from_before_our_own_start(
-    one: Facts, started: float, extra: float
-) -> None:
+def test_silence_is_never_counted_from_before_our_own_start(one: Facts, started: float, extra: float) -> None:
     state = state_of(one, started + extra, started)
     assert state != "suspect"
     assert state != "lost" or one.state == "lost"

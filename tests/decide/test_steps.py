@@ -165,9 +165,7 @@ def test_a_changed_instance_is_brought_to_the_device(policy: str, status: str, s
         ("NEVER", 10 * DEVICE_SECONDS, ""),
     ],
 )
-def test_a_failed_task_is_the_devices_own_affair_for_a_minute(
-    policy: str, seconds: float, step: str
-) -> None:
+def test_a_failed_task_is_the_devices_own_affair_for_a_minute(policy: str, seconds: float, step: str) -> None:
     failed = task(status="ERROR", policy=policy)
     assert next_for_task(failed, RUNNING_LOAD, ONLINE, revision=0, failed_seconds=seconds).step == step
 
@@ -210,7 +208,9 @@ def rungs(data: st.DataObject, where: Device | None) -> list[Rung]:
 
 @QUICK
 @given(data=st.data(), where=devices)
-def test_nothing_is_sent_to_a_computility_that_is_not_there(data: st.DataObject, where: Device | None) -> None:
+def test_nothing_is_sent_to_a_computility_that_is_not_there(
+    data: st.DataObject, where: Device | None
+) -> None:
     if where is not None and where.takes_steps:
         where = device(state="suspect")
     for rung in rungs(data, where):

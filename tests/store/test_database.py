@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import peewee
@@ -14,7 +16,7 @@ import pytest
 
 from acsmpd import faults
 from acsmpd.store import facts
-from acsmpd.store.database import Store
+from acsmpd.store.database import BUSY_TIMEOUT_MS, Store
 from acsmpd.store.tables import Fact, Package
 
 
@@ -26,6 +28,21 @@ def value(store: Store, name: str = "n") -> object:
 def put(store: Store, what: object, name: str = "n", durable: bool = True) -> None:
     with store.write(durable=durable) as tx:
         facts.put(tx, name, what)
+
+
+def put_and_raise(store: Store, error: BaseException, durable: bool = True) -> None:
+    with store.write(durable=durable) as tx:
+        facts.put(tx, "n", 2)
+        raise error
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves no room for another."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    return filler
 
 
 # --- writing -----------------------------------------------------------------------------------------
@@ -72,27 +89,30 @@ def test_a_second_process_writes_beside_us_and_nothing_is_lost(store: Store) -> 
 @pytest.mark.parametrize("durable", [True, False])
 def test_what_fails_half_way_has_not_happened(store: Store, durable: bool) -> None:
     put(store, 1)
-    with pytest.raises(faults.NotFound, match="no package"), store.write(durable=durable) as tx:
-        facts.put(tx, "n", 2)
-        raise faults.NotFound("no package")
+    with pytest.raises(faults.NotFound, match="no package"):
+        put_and_raise(store, faults.NotFound("no package"), durable)
     assert value(store) == 1
     put(store, 3, durable=durable)  # the connection is fit for the next
     assert value(store) == 3
 
 
 def test_an_interrupt_leaves_nothing_open(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), store.write() as tx:
-        facts.put(tx, "n", 2)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        put_and_raise(store, KeyboardInterrupt())
     put(store, 3)
     assert value(store) == 3
 
 
 def test_a_write_within_a_write_is_refused_and_the_outer_one_is_undone(store: Store) -> None:
-    with pytest.raises(faults.Internal, match="cannot write to the database"), store.write() as tx:
-        facts.put(tx, "n", 1)
-        with store.write():
-            pass
+    def nest() -> None:
+        with store.write() as tx:
+            facts.put(tx, "n", 1)
+            put(store, 2)
+
+    with pytest.raises(
+        faults.Internal, match="cannot write to the database: cannot start a transaction within"
+    ):
+        nest()
     assert value(store) is None
 
 
@@ -224,9 +244,13 @@ def test_a_checkpoint_beside_an_open_reader_does_no_harm(store: Store) -> None:
     with store.read() as tx:
         assert facts.get(tx, "n") == 1
         put(store, 2)
+        before = time.monotonic()
         store.checkpoint()
+        assert time.monotonic() - before < 2  # writers wait for it
         assert facts.get(tx, "n") == 1
     assert value(store) == 2
+    with store.write(durable=False) as tx:
+        assert tx.sql("PRAGMA busy_timeout") == [(BUSY_TIMEOUT_MS,)]
 
 
 # --- a full disk --------------------------------------------------------------------------------------------
@@ -236,14 +260,11 @@ def test_a_full_disk_is_told_reads_go_on_and_it_recovers(small_disk: Path) -> No
     store = Store(small_disk / "acsmpd.db").open()
     try:
         put(store, 1)
-        filler = small_disk / "filler"
-        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            while True:
-                file.write(b"\0" * 4096)
-        with pytest.raises(faults.NoSpace, match="cannot write to the database: the disk is full"):
-            for _ in range(100):  # what the log has room for still fits
-                put(store, "x" * 50_000)
-        assert value(store) in (1, "x" * 50_000)
+        filler = fill(small_disk)
+        for durable in (True, False):
+            with pytest.raises(faults.NoSpace, match="cannot write to the database: the disk is full"):
+                put(store, "x" * 500_000, durable=durable)
+        assert value(store) == 1
         filler.unlink()
         for durable in (True, False):
             put(store, 2, durable=durable)

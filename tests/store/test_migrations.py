@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import peewee
 import pytest
 
 from acsmpd import faults
@@ -119,3 +120,27 @@ def test_the_steps_before_the_failing_one_stay(store: Store, monkeypatch: pytest
         Store(store.path).open()
     assert versions(store.path) == list(range(1, len(migrations.MIGRATIONS)))
     assert "grown" in columns(store.path, "fact")
+
+
+def shape(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What a file is made of: columns of every table, and its indexes."""
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    found: dict[str, Any] = {}
+    for name in names:
+        if not name.startswith("sqlite_") and name != "schema":
+            found[name] = [tuple(row[1:]) for row in connection.execute(f'PRAGMA table_info("{name}")')]
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    return {**found, "indexes": sorted(tuple(row) for row in rows)}
+
+
+def test_the_migrations_lead_to_what_the_tables_declare(store: Store) -> None:
+    """A changed table needs a migration: a file made by the steps must equal one made from the declarations."""
+    declared = peewee.SqliteDatabase(":memory:")
+    with declared.bind_ctx(tables.ALL, bind_refs=False, bind_backrefs=False):
+        declared.create_tables(tables.ALL, safe=False)
+    migrated = sqlite3.connect(store.path)
+    try:
+        assert shape(migrated) == shape(declared.connection())
+    finally:
+        migrated.close()
+        declared.close()

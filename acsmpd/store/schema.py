@@ -1,0 +1,383 @@
+"""The schema as the first release made it. A released text is never edited: the next change is a migration."""
+
+from __future__ import annotations
+
+FIRST = """
+CREATE TABLE "alarm" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "kind" VARCHAR(255) NOT NULL,
+    "subject" VARCHAR(255) NOT NULL,
+    "text" TEXT NOT NULL,
+    "since_ms" INTEGER NOT NULL,
+    "until_ms" INTEGER
+);
+CREATE INDEX "alarm_kind" ON "alarm" ("kind");
+CREATE INDEX "alarm_subject" ON "alarm" ("subject");
+CREATE INDEX "alarm_since_ms" ON "alarm" ("since_ms");
+CREATE TABLE "api_key" (
+    "name" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "hash" VARCHAR(255) NOT NULL,
+    "roles" TEXT NOT NULL,
+    "organisation" TEXT NOT NULL,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX "api_key_hash" ON "api_key" ("hash");
+CREATE TABLE "ask" (
+    "id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "kind" VARCHAR(255) NOT NULL,
+    "subject" TEXT NOT NULL,
+    "arguments" TEXT NOT NULL,
+    "state" VARCHAR(255) NOT NULL,
+    "answer" TEXT,
+    "received" INTEGER NOT NULL,
+    "size" INTEGER,
+    "created_ms" INTEGER NOT NULL,
+    "changed_ms" INTEGER NOT NULL
+);
+CREATE INDEX "ask_created_ms" ON "ask" ("created_ms");
+CREATE TABLE "audit" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "at_ms" INTEGER NOT NULL,
+    "who" VARCHAR(255) NOT NULL,
+    "address" VARCHAR(255) NOT NULL,
+    "operation" VARCHAR(255) NOT NULL,
+    "object" TEXT NOT NULL,
+    "code" INTEGER NOT NULL,
+    "request_id" VARCHAR(255) NOT NULL,
+    "times" INTEGER NOT NULL
+);
+CREATE INDEX "audit_at_ms" ON "audit" ("at_ms");
+CREATE INDEX "audit_operation" ON "audit" ("operation");
+CREATE TABLE "capability" (
+    "code" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "package_id" VARCHAR(255) NOT NULL,
+    "name" TEXT NOT NULL,
+    "description" TEXT NOT NULL,
+    "data_type" VARCHAR(255) NOT NULL,
+    "event_ids" TEXT NOT NULL,
+    "task_types" TEXT NOT NULL,
+    "task_fields" TEXT NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "modified_ms" INTEGER NOT NULL
+);
+CREATE INDEX "capability_package_id" ON "capability" ("package_id");
+CREATE TABLE "claim" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "code" VARCHAR(255) NOT NULL,
+    "address" VARCHAR(255) NOT NULL,
+    "type" VARCHAR(255) NOT NULL,
+    "ip" VARCHAR(255) NOT NULL,
+    "port" INTEGER NOT NULL,
+    "username" TEXT NOT NULL,
+    "password_sealed" TEXT NOT NULL,
+    "support_services" INTEGER NOT NULL,
+    "refused" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "seen_ms" INTEGER NOT NULL
+);
+CREATE INDEX "claim_code" ON "claim" ("code");
+CREATE INDEX "claim_address" ON "claim" ("address");
+CREATE TABLE "computility" (
+    "code" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "type" VARCHAR(255) NOT NULL,
+    "family" VARCHAR(255) NOT NULL,
+    "name" TEXT NOT NULL,
+    "organisation" TEXT NOT NULL,
+    "network" TEXT NOT NULL,
+    "location" TEXT,
+    "tags" TEXT,
+    "scheme" VARCHAR(255) NOT NULL,
+    "ip" VARCHAR(255) NOT NULL,
+    "port" INTEGER NOT NULL,
+    "prefix" TEXT NOT NULL,
+    "pin" VARCHAR(255),
+    "auth" VARCHAR(255) NOT NULL,
+    "username" TEXT NOT NULL,
+    "password_sealed" TEXT,
+    "support_services" INTEGER NOT NULL,
+    "capabilities" TEXT,
+    "stream_limit" INTEGER NOT NULL,
+    "preset" INTEGER NOT NULL,
+    "approved" INTEGER NOT NULL,
+    "enabled" INTEGER NOT NULL,
+    "maintenance" INTEGER NOT NULL,
+    "registered" INTEGER NOT NULL,
+    "registered_from" VARCHAR(255) NOT NULL,
+    "registered_ms" INTEGER,
+    "heard_ms" INTEGER,
+    "answered_ms" INTEGER,
+    "ever_heard" INTEGER NOT NULL,
+    "ever_answered" INTEGER NOT NULL,
+    "state" VARCHAR(255) NOT NULL,
+    "state_since_ms" INTEGER,
+    "state_reason" TEXT NOT NULL,
+    "info" TEXT,
+    "observed_ms" INTEGER,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE TABLE "copy" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "package_id" VARCHAR(255) NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "wanted" INTEGER NOT NULL,
+    "asked" INTEGER NOT NULL,
+    "origin" VARCHAR(255) NOT NULL,
+    "status" INTEGER NOT NULL,
+    "sent" INTEGER NOT NULL,
+    "md5" VARCHAR(255) NOT NULL,
+    "generation" INTEGER NOT NULL,
+    "progress" REAL NOT NULL,
+    "error" TEXT NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "parked" INTEGER NOT NULL,
+    "missing" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "changed_ms" INTEGER NOT NULL
+);
+CREATE INDEX "copy_package_id" ON "copy" ("package_id");
+CREATE INDEX "copy_device" ON "copy" ("device");
+CREATE UNIQUE INDEX "copy_package_id_device" ON "copy" ("package_id", "device");
+CREATE TABLE "delivery" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "result_id" INTEGER NOT NULL,
+    "instance_id" VARCHAR(255) NOT NULL,
+    "url" TEXT NOT NULL,
+    "destination" VARCHAR(255) NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "refusals" INTEGER NOT NULL,
+    "error" TEXT NOT NULL,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE INDEX "delivery_result_id" ON "delivery" ("result_id");
+CREATE INDEX "delivery_destination" ON "delivery" ("destination");
+CREATE INDEX "delivery_created_ms" ON "delivery" ("created_ms");
+CREATE UNIQUE INDEX "delivery_result_id_url" ON "delivery" ("result_id", "url");
+CREATE TABLE "fact" (
+    "name" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "value" TEXT
+);
+CREATE TABLE "foreign" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "device" VARCHAR(255) NOT NULL,
+    "kind" VARCHAR(255) NOT NULL,
+    "foreign_id" VARCHAR(255) NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "detail" TEXT,
+    "seen_ms" INTEGER NOT NULL
+);
+CREATE INDEX "foreign_device" ON "foreign" ("device");
+CREATE TABLE "instance" (
+    "number" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "id" VARCHAR(255) NOT NULL,
+    "plan_id" INTEGER,
+    "origin" VARCHAR(255) NOT NULL,
+    "caller_id" VARCHAR(255) NOT NULL,
+    "type" VARCHAR(255) NOT NULL,
+    "info" TEXT NOT NULL,
+    "receive_urls" TEXT NOT NULL,
+    "restart_policy" VARCHAR(255) NOT NULL,
+    "service_id" VARCHAR(255) NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "on" INTEGER NOT NULL,
+    "started_at_once" INTEGER NOT NULL,
+    "deleted" INTEGER NOT NULL,
+    "revision" INTEGER NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "reason" TEXT NOT NULL,
+    "stream_device_id" VARCHAR(255) NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "changed_ms" INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX "instance_id" ON "instance" ("id");
+CREATE INDEX "instance_plan_id" ON "instance" ("plan_id");
+CREATE INDEX "instance_origin" ON "instance" ("origin");
+CREATE INDEX "instance_on" ON "instance" ("on");
+CREATE INDEX "instance_deleted" ON "instance" ("deleted");
+CREATE INDEX "instance_status" ON "instance" ("status");
+CREATE INDEX "instance_stream_device_id" ON "instance" ("stream_device_id");
+CREATE INDEX "instance_created_ms" ON "instance" ("created_ms");
+CREATE TABLE "instance_event" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "instance_id" VARCHAR(255) NOT NULL,
+    "event_id" VARCHAR(255) NOT NULL,
+    "capability" VARCHAR(255) NOT NULL
+);
+CREATE INDEX "instance_event_instance_id" ON "instance_event" ("instance_id");
+CREATE INDEX "instance_event_event_id" ON "instance_event" ("event_id");
+CREATE INDEX "instance_event_capability" ON "instance_event" ("capability");
+CREATE TABLE "intent" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "kind" VARCHAR(255) NOT NULL,
+    "subject" VARCHAR(255) NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "step" VARCHAR(255) NOT NULL,
+    "attempt" INTEGER NOT NULL,
+    "begun_ms" INTEGER NOT NULL,
+    "outcome" VARCHAR(255),
+    "text" TEXT NOT NULL,
+    "ended_ms" INTEGER
+);
+CREATE INDEX "intent_subject" ON "intent" ("subject");
+CREATE TABLE "load" (
+    "id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "service_id" VARCHAR(255) NOT NULL,
+    "package_id" VARCHAR(255) NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "replica" INTEGER NOT NULL,
+    "wanted" INTEGER NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "sent" INTEGER NOT NULL,
+    "facility_id" TEXT NOT NULL,
+    "xpu_index" TEXT,
+    "xpu_type" VARCHAR(255) NOT NULL,
+    "xpu_quota" REAL NOT NULL,
+    "error" TEXT NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "parked" INTEGER NOT NULL,
+    "missing" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "changed_ms" INTEGER NOT NULL
+);
+CREATE INDEX "load_service_id" ON "load" ("service_id");
+CREATE INDEX "load_package_id" ON "load" ("package_id");
+CREATE INDEX "load_device" ON "load" ("device");
+CREATE INDEX "load_created_ms" ON "load" ("created_ms");
+CREATE TABLE "package" (
+    "id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "name" TEXT NOT NULL,
+    "version" TEXT NOT NULL,
+    "kind" VARCHAR(255) NOT NULL,
+    "provider" TEXT NOT NULL,
+    "description" TEXT NOT NULL,
+    "file_name" TEXT NOT NULL,
+    "path" TEXT NOT NULL,
+    "size" INTEGER NOT NULL,
+    "md5" VARCHAR(255) NOT NULL,
+    "sm3" VARCHAR(255) NOT NULL,
+    "manifest" TEXT NOT NULL,
+    "origin" VARCHAR(255) NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "modified_ms" INTEGER NOT NULL
+);
+CREATE INDEX "package_created_ms" ON "package" ("created_ms");
+CREATE TABLE "person" (
+    "name" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "password" TEXT NOT NULL,
+    "roles" TEXT NOT NULL,
+    "organisation" TEXT NOT NULL,
+    "must_change" INTEGER NOT NULL,
+    "enabled" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE TABLE "picture" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "result_id" INTEGER NOT NULL,
+    "place" INTEGER NOT NULL,
+    "path" TEXT NOT NULL,
+    "size" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE INDEX "picture_result_id" ON "picture" ("result_id");
+CREATE INDEX "picture_path" ON "picture" ("path");
+CREATE INDEX "picture_created_ms" ON "picture" ("created_ms");
+CREATE TABLE "plan" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "name" TEXT NOT NULL,
+    "type" VARCHAR(255) NOT NULL,
+    "mode" VARCHAR(255) NOT NULL,
+    "description" TEXT NOT NULL,
+    "inspection" TEXT,
+    "plan_day_time" TEXT,
+    "auto_restart" INTEGER NOT NULL,
+    "auto_start" INTEGER NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "origin" VARCHAR(255) NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "modified_ms" INTEGER NOT NULL
+);
+CREATE INDEX "plan_created_ms" ON "plan" ("created_ms");
+CREATE TABLE "result" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "instance_id" VARCHAR(255) NOT NULL,
+    "plan_id" INTEGER,
+    "event_id" VARCHAR(255) NOT NULL,
+    "capability" VARCHAR(255) NOT NULL,
+    "device_id" VARCHAR(255) NOT NULL,
+    "fingerprint" VARCHAR(255) NOT NULL,
+    "event_ms" INTEGER NOT NULL,
+    "body" TEXT NOT NULL,
+    "raw_path" TEXT NOT NULL,
+    "late" INTEGER NOT NULL,
+    "error" TEXT NOT NULL,
+    "received_ms" INTEGER NOT NULL
+);
+CREATE INDEX "result_instance_id" ON "result" ("instance_id");
+CREATE INDEX "result_plan_id" ON "result" ("plan_id");
+CREATE INDEX "result_event_id" ON "result" ("event_id");
+CREATE INDEX "result_capability" ON "result" ("capability");
+CREATE INDEX "result_device_id" ON "result" ("device_id");
+CREATE UNIQUE INDEX "result_fingerprint" ON "result" ("fingerprint");
+CREATE INDEX "result_event_ms" ON "result" ("event_ms");
+CREATE INDEX "result_received_ms" ON "result" ("received_ms");
+CREATE TABLE "service" (
+    "id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "package_id" VARCHAR(255) NOT NULL,
+    "env" TEXT NOT NULL,
+    "args" TEXT,
+    "license_url" TEXT,
+    "replicas" INTEGER NOT NULL,
+    "origin" VARCHAR(255) NOT NULL,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE INDEX "service_package_id" ON "service" ("package_id");
+CREATE INDEX "service_created_ms" ON "service" ("created_ms");
+CREATE TABLE "task" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "instance_id" VARCHAR(255) NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "load_id" VARCHAR(255),
+    "wanted" VARCHAR(255) NOT NULL,
+    "sent" INTEGER NOT NULL,
+    "task_id" VARCHAR(255) NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "reason" TEXT NOT NULL,
+    "labels" TEXT,
+    "capabilities" TEXT,
+    "revision" INTEGER NOT NULL,
+    "policy" VARCHAR(255) NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "parked" INTEGER NOT NULL,
+    "missing" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "changed_ms" INTEGER NOT NULL
+);
+CREATE INDEX "task_instance_id" ON "task" ("instance_id");
+CREATE INDEX "task_device" ON "task" ("device");
+CREATE INDEX "task_load_id" ON "task" ("load_id");
+CREATE INDEX "task_task_id" ON "task" ("task_id");
+CREATE TABLE "token" (
+    "hash" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "code" VARCHAR(255) NOT NULL,
+    "role" VARCHAR(255) NOT NULL,
+    "sealed" TEXT NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "used_ms" INTEGER,
+    "dies_ms" INTEGER
+);
+CREATE INDEX "token_code" ON "token" ("code");
+CREATE TABLE "upstream" (
+    "code" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "state" VARCHAR(255) NOT NULL,
+    "reason" TEXT NOT NULL,
+    "public_key" TEXT NOT NULL,
+    "changed_ms" INTEGER NOT NULL
+);
+CREATE TABLE "upstream_token" (
+    "hash" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "code" VARCHAR(255) NOT NULL,
+    "sealed" TEXT NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "dies_ms" INTEGER
+);
+CREATE INDEX "upstream_token_code" ON "upstream_token" ("code");
+"""

@@ -1,0 +1,203 @@
+"""Plans, instances, and their places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from acsmpd.store import plans
+from acsmpd.store.database import Store, Tx
+from acsmpd.store.tables import Instance, InstanceEvent, Task
+from tests.store.rows import CODE, NOW, OTHER, add_instance, add_task
+
+
+def add_plan(tx: Tx, name: str = "gate") -> int:
+    return plans.add_plan(
+        tx, name=name, type="VIDEO_REALTIME", mode="PERIODIC", created_ms=NOW, modified_ms=NOW
+    )
+
+
+def test_a_plan_number_is_never_given_twice(store: Store) -> None:
+    """Results of a deleted plan must not turn up under a new one."""
+    with store.write() as tx:
+        first = add_plan(tx)
+        plans.change_plan(tx, first, status="ON")
+        row = plans.plan(tx, first)
+        assert row is not None
+        assert (row["name"], row["status"]) == ("gate", "ON")
+        plans.drop_plan(tx, first)
+        assert plans.plan(tx, first) is None
+        assert add_plan(tx) > first
+
+
+def test_counts_of_plans_by_status_with_their_cameras(store: Store) -> None:
+    with store.write() as tx:
+        one, two = add_plan(tx), add_plan(tx)
+        for number, (plan, status, camera, deleted) in enumerate(
+            [
+                (one, "RUNNING", "c1", False),
+                (one, "RUNNING", "c1", False),
+                (one, "ERROR", "c2", False),
+                (one, "PENDING", "", False),
+                (one, "RUNNING", "c3", True),
+            ]
+        ):
+            add_instance(
+                tx, f"i{number}", plan_id=plan, status=status, stream_device_id=camera, deleted=deleted
+            )
+        found = plans.counts(tx, [one, two])
+        assert plans.counts(tx, []) == {}
+    assert found[one] == {"PENDING": 1, "ERROR": 1, "RUNNING": 2, "PAUSED": 0, "FINISHED": 0, "devices": 2}
+    assert set(found[two].values()) == {0}
+
+
+# --- instances ---------------------------------------------------------------------------------------
+
+
+def test_an_instance_is_found_by_its_id_and_its_number(store: Store) -> None:
+    with store.write() as tx:
+        number = add_instance(tx, "11111111-2222-4333-8444-555555555555")
+        for key in ("11111111-2222-4333-8444-555555555555", str(number)):
+            row = plans.instance(tx, key)
+            assert row is not None
+            assert row["number"] == number
+        for key in ("", "none", str(number + 1), "9" * 40, "-1", "1.0"):
+            assert plans.instance(tx, key) is None
+
+
+def test_a_deleted_instance_is_only_found_for_its_late_results(store: Store) -> None:
+    with store.write() as tx:
+        number = add_instance(tx, "i1", deleted=True)
+        assert plans.instance(tx, "i1") is None
+        assert plans.instance(tx, str(number)) is None
+        assert plans.any_instance(tx, "i1") is not None
+        plans.drop_instance(tx, "i1")
+        assert plans.any_instance(tx, "i1") is None
+        assert tx.rows(InstanceEvent.select()) == []
+        assert add_instance(tx, "i2") > number
+
+
+def test_events_are_replaced_as_a_whole(store: Store) -> None:
+    def events(tx: Tx) -> list[tuple[str, str]]:
+        return [(row["event_id"], row["capability"]) for row in tx.rows(InstanceEvent.select())]
+
+    with store.write() as tx:
+        add_instance(tx, "i1", events=[("INTRUSION", ""), ("CLIMB", "B")])
+        assert events(tx) == [("INTRUSION", ""), ("CLIMB", "B")]
+        plans.set_events(tx, "i1", [("FALL", "C")])
+        assert events(tx) == [("FALL", "C")]
+
+
+def test_many_instances_are_changed_by_condition(store: Store) -> None:
+    with store.write() as tx:
+        for name, plan in (("i1", 1), ("i2", 1), ("i3", 2)):
+            add_instance(tx, name, plan_id=plan)
+        assert plans.change_instances(tx, Instance.plan_id == 1, on=False) == 2
+        plans.change_instance(tx, "i3", status="ERROR", reason="no stream")
+        rows = {row.id: row for row in plans.instances(tx)}
+        assert [rows[name].on for name in ("i1", "i2", "i3")] == [False, False, True]
+        assert (rows["i3"].status, rows["i3"].reason) == ("ERROR", "no stream")
+        assert [row.id for row in plans.instances(tx, Instance.on == True)] == ["i3"]  # noqa: E712
+
+
+# --- places ----------------------------------------------------------------------------------------------
+
+
+def test_the_present_place_is_the_newest_that_is_not_to_go(store: Store) -> None:
+    with store.write() as tx:
+        add_task(tx, "i1", device="d1")
+        second = add_task(tx, "i1", device="d2")
+        add_task(tx, "i1", device="d3", wanted="gone")
+        add_task(tx, "i2", wanted="gone")
+        place = plans.place_of(tx, "i1")
+        assert place is not None
+        assert place["id"] == second
+        assert plans.place_of(tx, "i2") is None
+        assert {name: row["id"] for name, row in plans.places_of(tx, ["i1", "i2", "i3"]).items()} == {
+            "i1": second
+        }
+
+
+def test_a_task_row_is_never_given_its_number_again(store: Store) -> None:
+    with store.write() as tx:
+        first = add_task(tx)
+        plans.change_task(tx, first, status="RUNNING")
+        found = plans.task(tx, first)
+        assert found is not None
+        assert found.status == "RUNNING"
+        plans.drop_task(tx, first)
+        assert plans.task(tx, first) is None
+        assert add_task(tx) > first
+
+
+DONE = {"sent": True, "task_id": "t1", "status": "RUNNING"}
+
+
+@pytest.mark.parametrize(
+    ("more", "unsettled"),
+    [
+        (DONE, False),
+        ({**DONE, "status": "PENDING"}, False),
+        ({**DONE, "status": "FINISHED"}, False),
+        ({**DONE, "status": "PAUSED"}, True),
+        ({**DONE, "status": "ERROR"}, True),
+        ({**DONE, "task_id": ""}, True),
+        ({**DONE, "sent": False}, True),
+        ({**DONE, "wanted": "gone"}, True),
+        ({**DONE, "revision": 1}, True),
+        ({**DONE, "wanted": "paused"}, True),
+        ({**DONE, "wanted": "paused", "status": "PAUSED"}, False),
+        ({**DONE, "wanted": "paused", "status": "FINISHED"}, False),
+    ],
+)
+def test_which_tasks_are_unsettled(store: Store, more: dict[str, Any], unsettled: bool) -> None:
+    with store.write() as tx:
+        add_instance(tx, "i1", restart_policy="ALWAYS")
+        row_id = add_task(tx, "i1", **more)
+        found = plans.unsettled_tasks(tx)
+        assert [row["id"] for row in found] == ([row_id] if unsettled else [])
+        assert all((row["wanted_revision"], row["restart_policy"]) == (0, "ALWAYS") for row in found)
+        assert plans.unsettled_tasks(tx, row_id) == found
+        assert plans.unsettled_tasks(tx, row_id + 1) == []
+
+
+def test_a_task_whose_instance_was_dropped_is_still_seen(store: Store) -> None:
+    with store.write() as tx:
+        row_id = add_task(tx, "nobody", wanted="gone", sent=True)
+        [row] = plans.unsettled_tasks(tx)
+        assert (row["id"], row["wanted_revision"], row["restart_policy"]) == (row_id, None, None)
+
+
+def test_instances_that_are_to_run_and_have_no_place(store: Store) -> None:
+    with store.write() as tx:
+        add_instance(tx, "placed")
+        add_task(tx, "placed", wanted="paused")
+        add_instance(tx, "leaving")
+        add_task(tx, "leaving", wanted="gone", sent=True)
+        add_instance(tx, "off", on=False)
+        add_instance(tx, "deleted", deleted=True)
+        add_instance(tx, "new")
+        assert [row.id for row in plans.unplaced_instances(tx)] == ["leaving", "new"]
+
+
+def test_where_tasks_are_starting_failing_or_direct(store: Store) -> None:
+    with store.write() as tx:
+        add_task(tx, device="d1", sent=True, status="PENDING")
+        add_task(tx, device="d2", sent=False, status="PENDING")
+        add_task(tx, device="d3", sent=True, status="PENDING", wanted="gone")
+        failed = add_task(tx, device="d4", sent=True, status="ERROR")
+        add_task(tx, device="d5", load_id=None)
+        add_task(tx, device="d5", load_id=None, wanted="gone", sent=True)
+        add_task(tx, device="d5", load_id=None, wanted="gone", sent=False)
+        assert plans.starting_on(tx) == {"d1"}
+        assert plans.failed_tasks(tx) == [failed]
+        assert plans.streams_on_direct(tx) == {"d5": 2}
+
+
+def test_tasks_of_one_device(store: Store) -> None:
+    with store.write() as tx:
+        add_task(tx, "i1")
+        add_task(tx, "i2", device=OTHER, labels={"Version": "1"})
+        assert [row.instance_id for row in plans.tasks(tx, Task.device == CODE)] == ["i1"]
+        assert [row.labels for row in plans.tasks(tx)] == [None, {"Version": "1"}]

@@ -1,0 +1,94 @@
+"""Paging and ordering of every search; rows as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from acsmpd import faults
+from acsmpd.model import LoadRow
+from acsmpd.store.database import Store
+from acsmpd.store.rows import Page, page_of, struct, structs
+from acsmpd.store.tables import Alarm, Load
+from tests.store.rows import add_load
+
+COLUMNS = {"Kind": Alarm.kind, "Text": Alarm.text, "Since": Alarm.since_ms}
+ROWS = [("b", "2"), ("a", "1"), ("b", "1"), ("a", "2"), ("c", "1"), ("a", "1"), ("b", "2")]
+
+
+@pytest.fixture
+def filled(store: Store) -> Iterator[Store]:
+    with store.write() as tx:
+        for place, (kind, text) in enumerate(ROWS):
+            tx.run(Alarm.insert(kind=kind, subject=str(place), text=text, since_ms=place))
+    return store
+
+
+def ids(store: Store, page: Page, kind: str | None = None) -> tuple[list[int], int]:
+    query = Alarm.select().where(Alarm.kind == kind) if kind else Alarm.select()
+    with store.read() as tx:
+        rows, total = page_of(tx, query, page, COLUMNS, Alarm.id)
+    return [row["id"] for row in rows], total
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        (Page(), [1, 2, 3, 4, 5, 6, 7]),
+        (Page(1, 3), [1, 2, 3]),
+        (Page(3, 3), [7]),
+        (Page(4, 3), []),
+        (Page(order=(("Kind", False),)), [2, 4, 6, 1, 3, 7, 5]),
+        (Page(order=(("Kind", True),)), [5, 1, 3, 7, 2, 4, 6]),
+        (Page(order=(("Kind", False), ("Text", True))), [4, 2, 6, 1, 7, 3, 5]),
+        (Page(2, 2, (("Text", True),)), [7, 2]),
+    ],
+)
+def test_a_page_in_order_with_the_number_of_all(filled: Store, page: Page, found: list[int]) -> None:
+    assert ids(filled, page) == (found, 7)
+
+
+def test_the_number_counts_what_the_filter_lets_through(filled: Store) -> None:
+    assert ids(filled, Page(1, 1), kind="a") == ([2], 3)
+    assert ids(filled, Page(), kind="none") == ([], 0)
+
+
+@pytest.mark.parametrize("name", ["Nope", "kind", "id; DROP TABLE alarm", ""])
+def test_an_unknown_property_is_refused_naming_the_allowed(filled: Store, name: str) -> None:
+    with pytest.raises(faults.InvalidField) as refused:
+        ids(filled, Page(order=(("Kind", False), (name, False))))
+    assert refused.value.message == (
+        f"$.PageRequest.OrderList: cannot order by {name!r}; allowed: Kind, Since, Text"
+    )
+    assert ids(filled, Page()) == ([1, 2, 3, 4, 5, 6, 7], 7)
+
+
+orders = st.lists(st.tuples(st.sampled_from(sorted(COLUMNS)), st.booleans()), max_size=3).map(tuple)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.integers(1, 9), order=orders)
+def test_pages_together_give_every_row_once(
+    filled: Store, size: int, order: tuple[tuple[str, bool], ...]
+) -> None:
+    whole = ids(filled, Page(1, 100, order))[0]
+    found = [one for number in range(1, 9) for one in ids(filled, Page(number, size, order))[0]]
+    assert found == whole
+    assert sorted(found) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_rows_become_frozen_values_without_the_columns_they_do_not_name(store: Store) -> None:
+    with store.write() as tx:
+        add_load(tx, "l1", xpu_index=[0, 1], sent=True)
+        add_load(tx, "l2")
+    with store.read() as tx:
+        found = structs(tx, Load.select().order_by(Load.id), LoadRow)
+        assert [(one.id, one.xpu_index, one.sent) for one in found] == [
+            ("l1", [0, 1], True),
+            ("l2", None, False),
+        ]
+        assert struct(tx, Load.select().where(Load.id == "l2"), LoadRow) == found[1]
+        assert struct(tx, Load.select().where(Load.id == "none"), LoadRow) is None
