@@ -35,6 +35,8 @@ from acsmpd.runtime.process import Runtime
 from acsmpd.runtime.values import RuntimeSettings
 from acsmpd.security import links, seal, sm2
 from acsmpd.security.egress import EgressPolicy
+from acsmpd.security.gate import waiting_within
+from acsmpd.security.passwords import ScryptGate
 from acsmpd.security.throttle import RateLimit, Throttle
 from acsmpd.settings import Settings
 from acsmpd.store.database import Store
@@ -55,7 +57,7 @@ class App:
         self.settings, self.clock = settings, clock or Clock()
         self._notifier = notifier or Notifier({})
         self._stack = contextlib.ExitStack()
-        self._port = settings.server.port
+        self._host, self._port = settings.server.host, settings.server.port
         self.local_code = settings.site_code
 
     def start(self) -> App:
@@ -107,8 +109,7 @@ class App:
         )
 
     def _own_listeners(self) -> Collection[tuple[str, int]]:
-        host = self.settings.server.host
-        hosts = self._sampler.latest().host.ips if host in ("0.0.0.0", "::") else (host,)  # noqa: S104
+        hosts = self._sampler.latest().host.ips if self._host in ("0.0.0.0", "::") else (self._host,)  # noqa: S104
         return [(address, self._port) for address in hosts]
 
     # --- this box: its probes, its engines ---------------------------------------------------------------
@@ -183,11 +184,13 @@ class App:
 
     def _make_platform(self) -> Platform:
         settings, core = self.settings, self._core
+        waiting = waiting_within(settings.server.threads)
         return Platform(
             settings=settings, store=self.store, clock=self.clock, zone=settings.site.zone,
             presence=self.presence, sealer=core.sealer, signer=core.signer,
-            sm2=sm2.load_or_create(self._data / "keys"), gate=sm2.DecryptGate(), throttle=Throttle(),
-            unknown_tokens=RateLimit(), egress=self._egress, limits=self._limits, intake=self._intake,
+            sm2=sm2.load_or_create(self._data / "keys"), gate=sm2.DecryptGate(waiting=waiting), throttle=Throttle(),
+            scrypt=ScryptGate(waiting), unknown_tokens=RateLimit(), egress=self._egress, limits=self._limits,
+            intake=self._intake,
             credentials=Credentials(self.store, settings.sessions.idle_minutes * 60), data=self._data,
             import_file=self._importer.import_file, local_code=self.local_code,
             started_ms=self.clock.now().wall_ms, wake=core.wake, poke=self._assembly.poke, ready=self._ready,
@@ -204,7 +207,7 @@ class App:
         )  # fmt: skip
         self._server.start()
         self._stack.callback(self._server.stop)
-        self._port = self._server.port
+        self._host, self._port = self._server.host, self._server.port
 
     def _beat(self) -> None:
         """After every pass: the watchdog is fed while loop and server both live."""
@@ -214,11 +217,8 @@ class App:
     def _ready(self) -> list[str]:
         """What keeps this box from being ready, in words; empty when all is well."""
         found = [] if self.engine.passes else ["the engine has not made its first pass"]
-        free, wanted = shutil.disk_usage(self._data).free, self.settings.data.min_free_bytes
-        if free < wanted:
-            found.append(
-                f"{free} bytes are free on the disk of {self._data}; data.min_free_bytes is {wanted}"
-            )
+        if shutil.disk_usage(self._data).free < self.settings.data.min_free_bytes:
+            found.append("the data disk is nearly full")  # strangers read this: no paths, no numbers
         with self.store.read() as tx:
             tx.sql("SELECT 1")
         return found

@@ -20,7 +20,13 @@ ROLES = ("system_admin", "security_admin", "audit_admin", "operator", "viewer", 
 
 
 class Failing(click.Group):
-    """A group whose commands end in a sentence and exit code 1 on a fault, 2 on wrong settings."""
+    """A group whose commands end in a sentence and exit code 1 on a fault, 2 on wrong settings.
+
+    `--config FILE` may stand before the command or after it.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _config_first(args))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -42,6 +48,18 @@ class Failing(click.Group):
 def cli(ctx: click.Context, config: str | None) -> None:
     """acsmpd: the algorithm and computility service management platform of T/BAX 0006.5."""
     ctx.obj = config
+
+
+def _config_first(args: list[str]) -> list[str]:
+    """The same words with --config FILE in front."""
+    for place, word in enumerate(args):
+        if word == "--":
+            break
+        if word == "--config" and place + 1 < len(args):
+            return [word, args[place + 1], *args[:place], *args[place + 2 :]]
+        if word.startswith("--config="):
+            return [word, *args[:place], *args[place + 1 :]]
+    return args
 
 
 def settings_of(ctx: click.Context) -> Settings:
@@ -71,6 +89,7 @@ def serve(ctx: click.Context) -> None:
     from acsmpd.app import App
     from acsmpd.notify import Notifier
 
+    os.umask(0o077)  # whatever the daemon writes is nobody else's
     settings, clock = settings_of(ctx), Clock()
     handler = logs.configure(settings.log.format, settings.log.level, clock, zone=settings.site.zone)
     asked = threading.Event()

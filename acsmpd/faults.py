@@ -69,6 +69,10 @@ class NotFound(Fault):
 class MethodNotAllowed(Fault):
     code, title = 40501, "method not allowed"
 
+    def __init__(self, message: str, allowed: str = "") -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
 
 class Conflict(Fault):
     code, title = 40901, "conflict"

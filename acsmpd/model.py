@@ -312,7 +312,7 @@ class Seat(Struct, frozen=True):
     running: bool
     used: int
     capacity: int | None
-    origin: str = ""              # who loaded it: "" this site, else a platform above
+    origin: str = ""  # who loaded it: "" this site, else a platform above
 
 
 class Place(Struct, frozen=True):

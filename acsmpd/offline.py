@@ -6,6 +6,7 @@ SQLite lets both write; the daemon finds a new key or device by an indexed read.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -20,10 +21,11 @@ from acsmpd.model import Family
 from acsmpd.runtime import sandbox
 from acsmpd.runtime.values import RuntimeSettings
 from acsmpd.security import keyfiles, links, passwords, seal, sm2, sm3
+from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.settings import Settings
 from acsmpd.spec.scalars import Code20, ComputilityType
-from acsmpd.store import accounts, devices, upstreams
+from acsmpd.store import accounts, devices, facts, upstreams
 from acsmpd.store.database import Store
 from acsmpd.store.folder import DataFolder
 from acsmpd.store.tables import Claim
@@ -38,13 +40,17 @@ FAMILY_OF = {
 @contextlib.contextmanager
 def opened(settings: Settings) -> Iterator[Store]:
     """The store of the data directory, made if it is not there, closed at the end."""
-    folder = DataFolder(settings.data.path)
-    folder.prepare()
-    store = Store(folder.path / "acsmpd.db").open()
+    before = os.umask(0o077)  # SQLite makes its files with what the umask leaves
     try:
-        yield store
+        folder = DataFolder(settings.data.path)
+        folder.prepare()
+        store = Store(folder.path / "acsmpd.db").open()
+        try:
+            yield store
+        finally:
+            store.close()
     finally:
-        store.close()
+        os.umask(before)
 
 
 def init(settings: Settings, clock: Clock, admin: str, password: str | None) -> str | None:
@@ -60,7 +66,7 @@ def init(settings: Settings, clock: Clock, admin: str, password: str | None) -> 
         if password is not None:
             passwords.check_new_password(password, admin)
         first = password or secrets.token_urlsafe(15)
-        path = keys / "first-admin-password"
+        path = keys / passwords.FIRST_FILE
         if password is None:
             keyfiles.write_secret(path, f"{first}\n".encode())
         hashed = passwords.hash_password(first)
@@ -80,6 +86,7 @@ def create_key(settings: Settings, clock: Clock, name: str, roles: list[str]) ->
         if accounts.key(tx, name) is not None:
             raise faults.Duplicate(f"cannot create the API key: one named {name} exists")
         accounts.add_key(tx, name=name, hash=token_hash(value), roles=roles, created_ms=clock.now().wall_ms)
+        facts.count_up(tx, accounts.CHANGES)
     return value
 
 
@@ -131,7 +138,7 @@ def _address(url: str) -> dict[str, object]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or parts.scheme not in ("http", "https"):
+    if not host or not is_plain_host(host) or parts.scheme not in ("http", "https"):
         raise faults.InvalidField(f"--url: {url} is not of the form http://HOST:PORT")
     return {"scheme": parts.scheme, "ip": host, "port": port or (443 if parts.scheme == "https" else 80)}
 
@@ -145,6 +152,7 @@ def reset_device(settings: Settings, clock: Clock, code: str) -> None:
         devices.revoke_tokens(tx, code)
         devices.drop_claims(tx, Claim.code == code)
         devices.change(tx, code, approved=False, registered=False, password_sealed=None, username="")
+        facts.count_up(tx, accounts.CHANGES)
 
 
 def wish_upstream(settings: Settings, clock: Clock, name: str, *, join: bool) -> None:
@@ -169,7 +177,12 @@ def examine(settings: Settings, clock: Clock) -> Iterator[tuple[str, bool, str]]
         return
     free = shutil.disk_usage(path).free
     yield "disk", free >= settings.data.min_free_bytes, f"{free // 2**20} MiB free on {path}"
-    yield "site code", not settings.site_code_is_default, settings.site_code
+    lonely = settings.site_code_is_default and not settings.server.is_loopback
+    yield (
+        "site code",
+        not lonely,
+        settings.site_code + (" (the default)" if settings.site_code_is_default else ""),
+    )
     way = sandbox.choose(
         RuntimeSettings(
             data_dir=path, user=settings.runtime.user, allow_unsandboxed=settings.runtime.allow_unsandboxed

@@ -19,7 +19,7 @@ from acsmpd.security.throttle import RateLimit
 from acsmpd.security.tokens import Headers, read_authorization, token_hash
 from acsmpd.security.tokens import Presence as Shown
 from acsmpd.spec.operation import Access
-from acsmpd.store import accounts, devices
+from acsmpd.store import accounts, devices, facts
 from acsmpd.store.database import Store, Tx
 
 RIGHTS: Mapping[str, frozenset[str]] = {
@@ -42,6 +42,10 @@ NEEDED: Mapping[Access, str] = {
     Access.PACKAGES: "packages",
     Access.FACE: "federation",
 }
+MOST_SESSIONS = 20
+"""Of one person."""
+FOLLOW_SECONDS = 1.0
+"""How often at most the store is asked whether another process changed credentials."""
 UNGUARDED = (Access.OPEN, Access.CREDENTIALS, Access.LINK, Access.RESULT)
 
 
@@ -64,27 +68,35 @@ class Known(Struct, frozen=True):
 
 
 class Credentials:
-    """Every valid token by its hash. Sessions live here alone; the rest mirrors the store."""
+    """Every valid token by its hash. Sessions live here alone; the rest mirrors the store.
+
+    `epoch` grows whenever something is forgotten: what was read from the store before is not remembered then.
+    """
 
     def __init__(self, store: Store, idle_seconds: float) -> None:
         self._store, self._idle = store, idle_seconds
         self._lock = threading.Lock()
         self._known: dict[str, Known] = {}
         self._used: dict[str, float] = {}
+        self._epoch = 0
+        self._mark: Any = None
+        self._followed = float("-inf")
 
     def load(self) -> None:
         """Read all tokens and keys from the store."""
         with self._store.read() as tx:
+            mark = facts.get(tx, accounts.CHANGES)
             found = {row["hash"]: _of_device(row) for row in devices.tokens(tx)}
             found |= {row["hash"]: _of_key(row) for row in accounts.keys(tx)}
             found |= {row["hash"]: _of_upstream(row) for row in accounts.upstream_tokens(tx)}
         with self._lock:
             sessions = {h: k for h, k in self._known.items() if k.kind == "person"}
-            self._known = {**found, **sessions}
+            self._known, self._mark = {**found, **sessions}, mark
 
     def find(self, shown: str, address: str, now: Moment, limit: RateLimit) -> Known | None:
         """What the token stands for, or None. Raises SlowDown when an address asks for too many unknown ones."""
         hashed = token_hash(shown)
+        self._follow(now)
         with self._lock:
             known = self._known.get(hashed)
             if known is not None and known.kind == "person" and self._is_idle(hashed, now):
@@ -109,22 +121,44 @@ class Credentials:
         self._used[hashed] = now.mono
         return False
 
+    def _follow(self, now: Moment) -> None:
+        """Forget all but sessions when another process (the command line) changed keys or devices."""
+        with self._lock:
+            if now.mono - self._followed < FOLLOW_SECONDS:
+                return
+            self._followed = now.mono
+        with self._store.read() as tx:
+            mark = facts.get(tx, accounts.CHANGES)
+        with self._lock:
+            if mark != self._mark:
+                self._mark, self._epoch = mark, self._epoch + 1
+                self._known = {h: k for h, k in self._known.items() if k.kind == "person"}
+
     def _look_up(self, hashed: str) -> Known | None:
+        with self._lock:
+            epoch = self._epoch
         with self._store.read() as tx:
             known = _in_store(tx, hashed)
-        if known is not None:
-            with self._lock:
+        with self._lock:
+            if known is not None and epoch == self._epoch:
                 self._known[hashed] = known
         return known
 
     def open_session(self, hashed: str, person: Known, now: Moment) -> None:
+        """A person is in; sessions nobody uses any more end, and of one with too many the least used."""
         with self._lock:
+            own = [key for key in self._used if self._known[key].name == person.name]
+            over = sorted(own, key=lambda key: self._used[key])[: max(0, len(own) + 1 - MOST_SESSIONS)]
+            idle = [key for key, used in self._used.items() if now.mono - used > self._idle]
+            for key in {*over, *idle}:
+                del self._known[key], self._used[key]
             self._known[hashed] = person
             self._used[hashed] = now.mono
 
     def close(self, *, name: str | None = None, kind: str | None = None, hashed: str | None = None) -> None:
         """Forget one token, or every token of a name; they are looked up afresh if they are still valid."""
         with self._lock:
+            self._epoch += 1
             gone = [
                 key
                 for key, known in self._known.items()

@@ -45,6 +45,8 @@ def failure(platform: Platform, row: Operation, fault: faults.Fault, request_id:
     )
     if fault.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(fault.retry_after_seconds)
+    if isinstance(fault, faults.MethodNotAllowed) and fault.allowed:
+        response.headers["Allow"] = fault.allowed
     if fault.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="acsmpd"'
     return response

@@ -1,5 +1,6 @@
 """One audit row per operation: every change and refusal by itself, reads and heartbeats counted.
 
+Refusals of strangers are a row at once, then counted by the minute: nobody fills the table by knocking.
 Rows gather for at most one group time and share a commit; what is lost in a power cut is at most that.
 """
 
@@ -17,6 +18,10 @@ from acsmpd.store.tables import Audit as Row
 GROUP_SECONDS = 0.02
 COUNT_SECONDS = 60.0
 MAX_WAITING = 10_000
+MAX_STRANGERS = 1000
+"""Different refusals of strangers that are told apart in a minute; more count as one of many addresses."""
+STRANGERS = ("nobody", "computility")
+MANY = "many"
 
 
 class Audit:
@@ -27,6 +32,7 @@ class Audit:
         self._wake = threading.Condition()
         self._rows: list[dict[str, object]] = []
         self._counted: dict[tuple[str, str, int], dict[str, object]] = {}
+        self._refused: dict[tuple[str, str, str, int], dict[str, object]] = {}
         self._dropped = 0
         self._open = True
         self._thread = threading.Thread(target=self._run, name="audit")
@@ -42,13 +48,34 @@ class Audit:
         }  # fmt: skip
         refused = code in (faults.NotAllowed.code, faults.BadCredentials.code)
         with self._wake:
-            if row.audit == "counted" and not refused:
+            if code != 0 and caller.kind in STRANGERS:
+                self._refuse(caller, row.id, code, entry)
+            elif row.audit == "counted" and not refused:
                 self._count((caller.shown, row.id, code), entry)
-            elif len(self._rows) < MAX_WAITING:
-                self._rows.append(entry)
-                self._wake.notify()
             else:
-                self._dropped += 1
+                self._append(entry)
+
+    def _append(self, entry: dict[str, object]) -> None:
+        if len(self._rows) < MAX_WAITING:
+            self._rows.append(entry)
+            self._wake.notify()
+        else:
+            self._dropped += 1
+
+    def _refuse(self, caller: Caller, operation: str, code: int, entry: dict[str, object]) -> None:
+        """The first of its kind in a minute is a row; the repeats are one more when the minute is over."""
+        key = (caller.shown, caller.address, operation, code)
+        if key not in self._refused and len(self._refused) >= MAX_STRANGERS:
+            key, entry = (caller.kind, MANY, operation, code), {**entry, "who": caller.kind, "address": MANY}
+        have = self._refused.get(key)
+        if have is None:
+            self._append(entry)
+            self._refused[key] = {**entry, "times": 0}
+        elif have["times"] == 0:
+            self._refused[key] = entry
+        else:
+            have["times"] = int(have["times"]) + 1  # type: ignore[call-overload]
+            have["object"] = entry["object"] if have["object"] == entry["object"] else MANY
 
     def _count(self, key: tuple[str, str, int], entry: dict[str, object]) -> None:
         have = self._counted.get(key)
@@ -71,7 +98,8 @@ class Audit:
                 now = self._clock.now().mono
                 if not is_open or now - counted_at >= COUNT_SECONDS:
                     rows += self._counted.values()
-                    self._counted, counted_at = {}, now
+                    rows += [entry for entry in self._refused.values() if entry["times"]]
+                    self._counted, self._refused, counted_at = {}, {}, now
             self._write(rows)
             if not is_open:
                 return

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 
 import flask
-import msgspec
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map, Rule
 
@@ -23,8 +22,9 @@ from acsmpd.api.guard import request_id as request_id_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.waiting import hold, wait_seconds
 from acsmpd.clock import Moment
+from acsmpd.spec.json_text import decode
 from acsmpd.spec.message import Message
-from acsmpd.spec.operation import Operation
+from acsmpd.spec.operation import Access, Operation
 from acsmpd.spec.reading import read_scalar, read_strict
 from acsmpd.spec.tables import OPERATIONS
 
@@ -96,7 +96,7 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
         request = flask.request
         request_id = request_id_of(request.headers)
         address = request.remote_addr or ""
-        row, caller, reply = rows[0], Caller("nobody", "", address), Reply()
+        row, caller, reply, claimed = rows[0], Caller("nobody", "", address), Reply(), ""
         try:
             now = platform.clock.now()
             _check_loop(platform, request.headers.get("Via", ""))
@@ -106,8 +106,10 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
             caller = access.allow(row.access, shown, address)
             if row.planned:
                 raise faults.Planned(f"{row.method} {row.uri} is planned and not served yet")
+            message = _message(platform, row, raw, request)
+            claimed = _claimed(row, message)
             call = Call(
-                operation=row, message=_message(platform, row, raw, request), path=_path(row, path),
+                operation=row, message=message, path=_path(row, path),
                 query=request.args.to_dict(), caller=caller, now=now, request_id=request_id,
                 headers=request.headers, stream=request.stream if row.id in STREAMED else None,  # type: ignore[arg-type]
                 content_type=request.content_type or "", content_length=request.content_length,
@@ -126,7 +128,7 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
                 "something unforeseen went wrong; the log has it under this RequestID"
             )
             response, code = answers.failure(platform, row, unforeseen, request_id), unforeseen.code
-        audit.note(row, caller, reply.object or _object(path), code, request_id)
+        audit.note(row, caller, reply.object or claimed or _object(path), code, request_id)
         return response
 
     return view
@@ -142,6 +144,13 @@ def _shown(platform: Platform, rows: list[Operation], request: flask.Request, no
 
 def _reply(answer: Any) -> Reply:
     return answer if isinstance(answer, Reply) else Reply(answer)
+
+
+def _claimed(row: Operation, message: Message | None) -> str:
+    """As whom somebody without a token wants to be taken: the code or the account, for the audit."""
+    if row.access is not Access.CREDENTIALS:
+        return ""
+    return str(getattr(message, "code", "") or getattr(message, "username", ""))
 
 
 def _object(path: Mapping[str, str]) -> str:
@@ -175,10 +184,7 @@ def _choose(rows: list[Operation], request: flask.Request) -> tuple[Operation, b
 
 
 def _has_member(raw: bytes, name: str) -> bool:
-    try:
-        body = msgspec.json.decode(raw) if raw.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise faults.MalformedJson(f"the body is not JSON: {error}") from error
+    body = decode(raw) if raw.strip() else {}
     return isinstance(body, dict) and name in body
 
 
@@ -219,13 +225,10 @@ def _no_route(platform: Platform, error: HTTPException) -> flask.Response:
     allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
     if error.code == 405:
         fault = faults.MethodNotAllowed(
-            f"{request.method} is not served on {request.path[:200]}; allowed: {allowed}"
+            f"{request.method} is not served on {request.path[:200]}; allowed: {allowed}", allowed
         )
     elif error.code == 404 or (error.code is not None and 300 <= error.code < 400):
         fault = faults.NotFound(f"nothing is served at {request.path[:200]}")
     else:
         fault = faults.MalformedJson(f"the request cannot be read: {error.name}")
-    response = answers.failure(platform, OPERATIONS[0], fault, request_id_of(request.headers))
-    if allowed:
-        response.headers["Allow"] = allowed
-    return response
+    return answers.failure(platform, OPERATIONS[0], fault, request_id_of(request.headers))

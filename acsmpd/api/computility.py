@@ -12,6 +12,7 @@ from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registration import FAMILIES
 from acsmpd.api.registry import handles
+from acsmpd.decide.device_info import normalised
 from acsmpd.model import Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.computility import (
@@ -22,14 +23,14 @@ from acsmpd.spec.messages.computility import (
 from acsmpd.spec.messages.extensions import Claim as ClaimItem
 from acsmpd.spec.messages.extensions import Computility as Record
 from acsmpd.spec.messages.monitoring import DeviceInfo
-from acsmpd.spec.reading import read_form, read_tolerant
+from acsmpd.spec.reading import read_form
 from acsmpd.store import alarms, devices
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Claim, Computility
 
 ORDERS = {
-    "ComputilityCode": Computility.code, "Type": Computility.type, "Name": Computility.name,
+    "ID": Computility.created_ms, "ComputilityCode": Computility.code, "Type": Computility.type, "Name": Computility.name,
     "State": Computility.state, "CreatedDate": Computility.created_ms,
 }  # fmt: skip
 
@@ -84,14 +85,8 @@ def _info(platform: Platform, row: dict[str, Any]) -> ComputilityInfo:
 
 
 def device_info(raw: dict[str, Any], code: str, *, online: bool) -> DeviceInfo:
-    """What was last seen of a device, as table A.2 wants it; IsOnline is what we judge now."""
-    seen = msgspec.to_builtins(read_tolerant(DeviceInfo, raw))
-    defaults = {
-        "DeviceID": code, "Cpu": 0, "CpuType": "", "CpuUtilization": 0.0, "Memory": 0, "MemoryUsed": 0.0,
-        "Disk": 0, "DiskUsed": 0.0,
-    }  # fmt: skip
-    known = {name: value for name, value in seen.items() if value is not None}
-    return msgspec.convert({**defaults, **known, "IsOnline": online}, DeviceInfo, strict=False)
+    """What was last seen of a device, as table A.2 wants it; `online` is what we judge now."""
+    return msgspec.convert(normalised(raw, code, online), DeviceInfo)
 
 
 # --- extension: the record of one ----------------------------------------------------------------------

@@ -35,7 +35,7 @@ def status(platform: Platform, call: Call) -> DeviceInfo:
         row: dict[str, Any] = devices.get(tx, local) or {}
         shown = Service.select(Service.id)
         own = {one["id"] for one in tx.rows(shown if show_local else shown.where(Service.origin == origin))}
-    raw = {**((row.get("info") or [{}])[0]), "DeviceID": _known_as(platform, call.caller)}
+    raw = {**((row.get("info") or [{}])[0]), "DeviceID": _known_as(platform, call.caller), "IsOnline": True}
     info = device_info(raw, local, online=True)
     monitors = [_monitor(one) for one in info.algo_service_monitors or [] if one.algo_service_id in own]
     return replace(info, ip=None, host_name=None, os=None, disk_details=None, algo_service_monitors=monitors)
@@ -47,4 +47,5 @@ def _known_as(platform: Platform, caller: Caller) -> str:
 
 
 def _monitor(monitor: AlgoServiceMonitor) -> AlgoServiceMonitor:
-    return replace(monitor, algo_service_id=None)
+    """Table A.3 and no more: what Part 5 adds is for the site's own people."""
+    return replace(monitor, algo_service_id=None, cpu_utilization=None, memory_used=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from acsmpd import faults
@@ -14,7 +15,7 @@ from acsmpd.api.facade_choice import choose
 from acsmpd.api.paging import page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.spec.messages.cad import AlgoTaskSearchPage
+from acsmpd.spec.messages.cad import AlgoTaskCreateRequest, AlgoTaskSearchPage
 from acsmpd.spec.messages.instances import AlgoTaskInfo, AlgoTaskInfoResult
 from acsmpd.spec.reading import check_task_info
 from acsmpd.store import plans, services
@@ -27,14 +28,15 @@ from acsmpd.store.tables import Instance, InstanceEvent, Task
 
 @handles("cad.create_algo_task")
 def create(platform: Platform, call: Call) -> Reply:
-    """A repeat with the same TaskInfo.ID answers the task that is there, so that nobody doubles work."""
+    """The repeat of a create whose answer was lost answers the task that is there, so that nobody doubles work."""
     asked, origin, now = call.message, scope.origin_of(call.caller), call.now.wall_ms
     on = asked.create_and_start_task is not False
     check_task_info(asked.task_info, "$.TaskInfo")
     with platform.store.write() as tx:
-        instance_id = _created_before(tx, origin, asked.task_info)
+        instance_id = _created_before(tx, origin, asked)
+        start = on and not instance_id
+        choice = choose(platform, tx, origin, asked.task_info, _named_service(asked), now, start=start)
         if not instance_id:
-            choice = choose(platform, tx, origin, asked.task_info, _named_service(asked), now, start=on)
             instance_id = instances.add(
                 platform, tx, _pinned(asked.task_info, choice.service_id), path="$.TaskInfo", plan_id=None,
                 kind=choice.kind, restart=asked.restart_policy, on=on, now_ms=now, origin=origin,
@@ -54,17 +56,23 @@ def _id_text(info: AlgoTaskInfo) -> str:
     return "" if info.id is None else str(info.id)
 
 
-def _created_before(tx: Tx, origin: str, info: AlgoTaskInfo) -> str:
-    given = _id_text(info)
+def _created_before(tx: Tx, origin: str, asked: AlgoTaskCreateRequest) -> str:
+    """The task that this very request made, "" if none: with another content the ID is just one we do not use."""
+    given, service = _id_text(asked.task_info), _named_service(asked)
     if not given:
         return ""
-    same = Instance.select(Instance.id).where(
+    query = Instance.select().where(
         Instance.origin == origin,
         Instance.caller_id == given,
+        Instance.restart_policy == asked.restart_policy,
         Instance.deleted == False,
     )
-    row = tx.row(same)
-    return str(row["id"]) if row else ""
+    content = msgspec.to_builtins(asked.task_info)
+    printed = {name: value for name, value in content.items() if name not in instances.OURS}
+    same = (
+        row["id"] for row in tx.rows(query) if row["info"] == printed and service in ("", row["service_id"])
+    )
+    return next(same, "")
 
 
 def _pinned(info: AlgoTaskInfo, service_id: str) -> AlgoTaskInfo:

@@ -44,8 +44,9 @@ class Routes:
                 return Found(methods[method], values)
             allowed |= methods.keys()
         if allowed:
+            named = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
             raise faults.MethodNotAllowed(
-                f"{method[:20]} is not served on {path[:200]}; allowed: {', '.join(sorted(allowed))}"
+                f"{method[:20]} is not served on {path[:200]}; allowed: {named}", named
             )
         raise faults.NotFound(f"nothing is served at {path[:200]}")
 

@@ -183,11 +183,18 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
 
 
 def _new_pins(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int) -> dict[str, Any]:
-    """Pinning elsewhere takes the present place away; placement gives the new one."""
-    device = row["device"] if asked.computility_code is None else asked.computility_code
-    service = row["service_id"] if asked.algo_service_id is None else asked.algo_service_id
+    """Pinning elsewhere takes the present place away; placement gives the new one.
+
+    What a read shows as the present place is no pin when it is written back: who reads, changes and writes
+    an instance must neither restart nor tie it.
+    """
+    place = plans.place_of(tx, row["id"])
+    load = services.load(tx, place["load_id"]) if place and place["load_id"] else None
+    at, on = place["device"] if place else None, load.service_id if load else None
+    device = row["device"] if asked.computility_code in (None, at) else asked.computility_code
+    service = row["service_id"] if asked.algo_service_id in (None, on) else asked.algo_service_id
     _check_pins(tx, device, service, "$")
-    if (device, service) != (row["device"], row["service_id"]):
+    if (device and device != at) or (service and service != on):
         for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
             plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
     return {"device": device, "service_id": service}

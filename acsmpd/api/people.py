@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import hmac
+import logging
+
 from acsmpd import faults
 from acsmpd.api.access import Known, rights_of
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
+from acsmpd.api.proofs import plain_text
 from acsmpd.api.registry import handles
 from acsmpd.security import passwords
-from acsmpd.security.sm2 import open_device_password
+from acsmpd.security.sm2 import is_encrypted
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.spec import times
 from acsmpd.spec.messages.extensions import ApiKey, Session
 from acsmpd.store import accounts
+
+log = logging.getLogger(__name__)
 
 
 @handles("acsmp.login")
 def login(platform: Platform, call: Call) -> Reply:
     """Open a session. Unknown account and wrong password look and take the same."""
     name, address = call.message.username, call.caller.address
-    platform.throttle.check(f"login:{name}", address, call.now)
+    platform.throttle.check_account(name, address, call.now)
+    if not is_encrypted(call.message.password, platform.settings.passwords.mode):
+        platform.proofs.take(address, call.now)  # plain text costs as much: it is compared by scrypt
     try:
-        text = _opened(platform, call.message.password)
+        text = plain_text(platform, call, call.message.password)
         with platform.store.read() as tx:
             person = accounts.person(tx, name)
         if person is None or not person["enabled"]:
-            passwords.verify_nothing()
+            passwords.verify_nothing(platform.scrypt)
             raise faults.BadCredentials()
-        if not passwords.verify_password(text, person["password"]):
+        if not passwords.verify_password(text, person["password"], platform.scrypt):
             raise faults.BadCredentials()
     except faults.BadCredentials:
-        platform.throttle.failed(f"login:{name}", address, call.now)
+        platform.throttle.account_failed(name, address, call.now)
         raise
-    platform.throttle.succeeded(f"login:{name}")
+    platform.throttle.account_succeeded(name, address)
     token = new_token()
     known = Known(
         "person", name, rights_of(person["roles"]), person["organisation"], must_change=person["must_change"]
@@ -48,10 +56,6 @@ def login(platform: Platform, call: Call) -> Reply:
     return Reply(session, object=name)
 
 
-def _opened(platform: Platform, text: str) -> str:
-    return open_device_password(text, platform.settings.passwords.mode, platform.sm2, platform.gate)
-
-
 @handles("acsmp.logout")
 def logout(platform: Platform, call: Call) -> Reply:
     platform.credentials.close(hashed=call.caller.token_hash)
@@ -62,21 +66,35 @@ def logout(platform: Platform, call: Call) -> Reply:
 def change_password(platform: Platform, call: Call) -> Reply:
     """The old one once more, a new one that is good enough; every session of the account ends."""
     name, address = call.caller.name, call.caller.address
-    platform.throttle.check(f"login:{name}", address, call.now)
-    old, new = _opened(platform, call.message.old_password), _opened(platform, call.message.new_password)
+    platform.throttle.check_account(name, address, call.now)
+    old = plain_text(platform, call, call.message.old_password)
+    new = plain_text(platform, call, call.message.new_password)
     with platform.store.read() as tx:
         person = accounts.person(tx, name)
-    if person is None or not passwords.verify_password(old, person["password"]):
-        platform.throttle.failed(f"login:{name}", address, call.now)
+    if person is None or not passwords.verify_password(old, person["password"], platform.scrypt):
+        platform.throttle.account_failed(name, address, call.now)
         raise faults.BadCredentials()
     passwords.check_new_password(new, name)
     if new == old:
         raise faults.InvalidField("$.NewPassword: it is the old one")
-    hashed = passwords.hash_password(new)
+    hashed = passwords.hash_password(new, platform.scrypt)
     with platform.store.write() as tx:
         accounts.change_person(tx, name, password=hashed, must_change=False)
     platform.credentials.close(name=name, kind="person")
+    _forget_first(platform, old)
     return Reply(object=name)
+
+
+def _forget_first(platform: Platform, old: str) -> None:
+    """The file that told the first password goes with that password; nothing opens with it any more."""
+    path = platform.data / "keys" / passwords.FIRST_FILE
+    try:
+        if path.exists() and hmac.compare_digest(
+            path.read_bytes().strip(), old.encode("utf-8", "surrogatepass")
+        ):
+            path.unlink()
+    except OSError as error:
+        log.warning("cannot remove %s: %s", path, error.strerror)
 
 
 @handles("acsmp.create_api_key")

@@ -15,6 +15,7 @@ from acsmpd.packages.bytestream import Limits
 from acsmpd.packages.intake import Intake
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.security.links import LinkSigner
+from acsmpd.security.passwords import ScryptGate
 from acsmpd.security.seal import Sealer
 from acsmpd.security.sm2 import DecryptGate, Sm2Key
 from acsmpd.security.throttle import RateLimit, Throttle
@@ -24,6 +25,9 @@ from acsmpd.store.presence import Presence
 
 if TYPE_CHECKING:
     from acsmpd.api.access import Credentials
+
+PROOFS_PER_SECOND, PROOFS_AT_ONCE = 5, 20
+"""Of one address. A decryption and a scrypt together cost about 60 ms of a core."""
 
 
 class Counts:
@@ -70,5 +74,16 @@ class Platform:
     ready: Callable[[], list[str]]
     stopping: threading.Event
     waiters: threading.BoundedSemaphore
+    result_posts: RateLimit = field(
+        default_factory=lambda: RateLimit(what="results a second of this instance")
+    )
+    """of one instance: its link may be in many hands"""
+    proofs: RateLimit = field(
+        default_factory=lambda: RateLimit(
+            PROOFS_PER_SECOND, burst=PROOFS_AT_ONCE, what="passwords a second from this address"
+        )
+    )
+    """passwords that cost us: to be decrypted, or of people"""
+    scrypt: ScryptGate = field(default_factory=ScryptGate)
     ignored: Counts = field(default_factory=Counts)
     """row -> members of requests that no table names: taken and not used"""

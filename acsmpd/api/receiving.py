@@ -19,8 +19,8 @@ from acsmpd.spec.messages.extensions import ResultRequest
 from acsmpd.spec.reading import read_strict
 from acsmpd.store.results import RAW
 
-BODY_MAX_BYTES = 512 * 1024
-"""A body without its pictures: a search shows up to a thousand of them."""
+BODY_MAX_BYTES = 64 * 1024
+"""A body without its pictures: it stays in the database."""
 FORM = "multipart/form-data"
 _BLOCK = 256 * 1024
 _UNREADABLE = (faults.MalformedJson, faults.InvalidField, faults.MissingField, faults.TooLarge)

@@ -8,9 +8,10 @@ from typing import Any
 from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
+from acsmpd.api.proofs import plain_text
 from acsmpd.api.registry import handles
 from acsmpd.model import Family
-from acsmpd.security.sm2 import open_device_password
+from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.spec.messages.computility import RegisterRequest, TokenData
 from acsmpd.store import alarms, devices
@@ -36,9 +37,12 @@ def register(platform: Platform, call: Call) -> Reply:
     asked: RegisterRequest = call.message
     address = call.caller.address
     subject = f"register:{asked.code}@{address}"
+    if not is_plain_host(asked.ip):
+        raise faults.InvalidField("$.IP: an IP address or a host name is wanted")
     platform.throttle.check(subject, address, call.now)
+    _expect_heard(platform, call, asked)
     try:
-        password = _opened(platform, asked.password)
+        password = plain_text(platform, call, asked.password)
         with platform.store.write() as tx:
             token = _register(platform, tx, call, asked, password)
     except faults.BadCredentials:
@@ -63,8 +67,20 @@ class _Refused(Exception):
         self.fault, self.claim, self.alarm = fault, claim, alarm
 
 
-def _opened(platform: Platform, text: str) -> str:
-    return open_device_password(text, platform.settings.passwords.mode, platform.sm2, platform.gate)
+def _expect_heard(platform: Platform, call: Call, asked: RegisterRequest) -> None:
+    """A claim that would be dropped is refused before its password, which costs, is looked at."""
+    if platform.settings.enrolment.mode != "approval":
+        return
+    with platform.store.read() as tx:
+        row = devices.get(tx, asked.code)
+        is_unknown = row is None or not (row["approved"] or row["family"] == Family.LOCAL.value)
+        is_dropped = is_unknown and _claims_are_full(platform, tx, call, asked)
+    if is_dropped:
+        raise _awaiting(asked.code)
+
+
+def _awaiting(code: str) -> faults.Fault:
+    return faults.AwaitingApproval(f"computility {code} waits for an operator's approval")
 
 
 def _register(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, password: str) -> str:
@@ -86,8 +102,7 @@ def _enrol(platform: Platform, row: dict[str, Any] | None, asked: RegisterReques
     if mode == "preset":
         raise faults.BadCredentials()
     if mode == "approval":
-        fault = faults.AwaitingApproval(f"computility {asked.code} waits for an operator's approval")
-        raise _Refused(fault, claim="pending")
+        raise _Refused(_awaiting(asked.code), claim="pending")
 
 
 def _check_known(
@@ -169,9 +184,7 @@ def _claim(
     devices.drop_claims(
         tx, Claim.code == asked.code, Claim.address == call.caller.address, Claim.username == asked.username
     )
-    pending = devices.claims(tx)
-    here = [claim for claim in pending if claim["address"] == call.caller.address]
-    if len(pending) >= enrolment.pending_max or len(here) >= enrolment.pending_per_address:
+    if _claims_are_full(platform, tx, call, asked):
         return
     tx.run(
         Claim.insert(
@@ -180,6 +193,17 @@ def _claim(
             support_services=asked.support_algo_service is not False, refused=refused, created_ms=now, seen_ms=now,
         )
     )  # fmt: skip
+
+
+def _claims_are_full(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest) -> bool:
+    """Whether there is no place for one more claim; one that repeats an earlier one takes its place."""
+    enrolment, address = platform.settings.enrolment, call.caller.address
+    [(pending, here, mine)] = tx.sql(
+        "SELECT count(*), total(address = ?), total(address = ? AND code = ? AND username = ?)"
+        " FROM claim WHERE seen_ms >= ?",
+        address, address, asked.code, asked.username, call.now.wall_ms - enrolment.pending_days * DAY_MS,
+    )  # fmt: skip
+    return not mine and (pending >= enrolment.pending_max or here >= enrolment.pending_per_address)
 
 
 # --- leaving -----------------------------------------------------------------------------------------
@@ -192,7 +216,7 @@ def unregister(platform: Platform, call: Call) -> Reply:
     subject = f"register:{asked.code}@{address}"
     platform.throttle.check(subject, address, call.now)
     try:
-        password = _opened(platform, asked.password)
+        password = plain_text(platform, call, asked.password)
         with platform.store.write() as tx:
             row = devices.get(tx, asked.code)
             known = platform.sealer.open(row["password_sealed"]) if row and row["password_sealed"] else ""

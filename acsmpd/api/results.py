@@ -6,6 +6,8 @@ import logging
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from acsmpd import faults
 from acsmpd.api.call import Call, FileReply, Reply
 from acsmpd.api.paging import echoed, page_of
@@ -26,6 +28,10 @@ log = logging.getLogger(__name__)
 HOUR_MS = 3_600_000
 ORDERS = {"EventTime": Result.event_ms, "ReceivedTime": Result.received_ms, "ResultID": Result.id}
 NEWEST_FIRST = (("EventTime", True), ("ResultID", True))
+PAGE_MAX_BYTES = 8 * 1024 * 1024
+"""The bodies of one page of a search; the page ends before the one that is too much."""
+AT_ONCE = 50
+"""Results of a page that are in memory as more than text at the same moment."""
 LEFT_OUT = "results.pictures_left_out"
 """The fact that counts pictures which came but could not be kept."""
 
@@ -37,6 +43,7 @@ LEFT_OUT = "results.pictures_left_out"
 def receive(platform: Platform, call: Call) -> Reply:
     """Stored first, answered then; a repeat is a success without a second row."""
     instance = _instance_of(platform, call)
+    platform.result_posts.take(instance["id"], call.now)
     day = datetime.fromtimestamp(call.now.wall_ms / 1000, platform.zone).strftime("%Y%m%d")
     with ResultFiles(platform.data, day) as files:
         drafts = drafts_of(platform, call, instance["id"], files)
@@ -92,6 +99,7 @@ def _rows(
         "fingerprint": draft.fingerprint,
         "event_ms": decided.event_ms(body.get("EventTime"), body.get("Pts"), now_ms, platform.zone),
         "body": body,
+        "size": len(msgspec.json.encode(body)),
         "raw_path": draft.raw_path,
         "late": bool(instance["deleted"]) or not instance["on"],
         "error": draft.error,
@@ -114,9 +122,34 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
     query = results.search(*_conditions(platform, asked))
     with platform.store.read() as tx:
         rows, total = rows_of(tx, query, page, ORDERS, Result.id)
-        pictures = results.pictures_of(tx, [row["id"] for row in rows])
-    content = [_item(platform, row, pictures[row["id"]]) for row in rows]
+        content = _content(platform, tx, _fitting(rows))
+    if len(content) < len(rows):
+        log.warning(
+            "a page of results was cut: %d of %d fit into %d bytes", len(content), len(rows), PAGE_MAX_BYTES
+        )
     return {"PageContent": content, "Total": total, "PageRequest": echoed(page)}
+
+
+def _fitting(rows: list[dict[str, Any]]) -> list[int]:
+    """The ids of the first results whose bodies are no more than a page takes."""
+    ids, size = [], 0
+    for row in rows:
+        size += row["size"]
+        if size > PAGE_MAX_BYTES:
+            break
+        ids.append(row["id"])
+    return ids
+
+
+def _content(platform: Platform, tx: Tx, ids: list[int]) -> list[msgspec.Raw]:
+    """The results as they are shown, each already text: parsed they take many times the memory."""
+    content = []
+    for first in range(0, len(ids), AT_ONCE):
+        some = ids[first : first + AT_ONCE]
+        pictures = results.pictures_of(tx, some)
+        for row in results.some(tx, some):
+            content.append(msgspec.Raw(msgspec.json.encode(_item(platform, row, pictures[row["id"]]))))
+    return content
 
 
 def _conditions(platform: Platform, asked: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from waitress.adjustments import Adjustments
 
 from acsmpd import faults
 from acsmpd.api.guard import Guard
-from acsmpd.api.server_channel import HEADER_READ_BYTES, Listener
+from acsmpd.api.server_channel import HEADER_PATIENCE_SECONDS, HEADER_READ_BYTES, Listener
 from acsmpd.api.server_tasks import Threads
 from acsmpd.clock import Clock
 from acsmpd.settings.sections import Server
@@ -52,7 +52,12 @@ class HttpServer:
         self._over, self._emptied = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="http")
         self._listener: Listener | None = None
-        self._port = 0
+        self._host, self._port = settings.host, 0
+
+    @property
+    def host(self) -> str:
+        """The address listened on: after start the one a name was resolved to."""
+        return self._host
 
     @property
     def port(self) -> int:
@@ -67,7 +72,7 @@ class HttpServer:
     def start(self) -> None:
         """Listen, then return. Raises Conflict naming a taken address, Internal for an unusable one."""
         sock = _listening(self._settings.host, self._settings.port)
-        self._port = sock.getsockname()[1]
+        self._host, self._port = sock.getsockname()[:2]
         # Its warning of queued requests comes with every request under load and tells nobody what to do.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,7 +121,7 @@ def _adjustments(settings: Server, sock: socket.socket) -> Adjustments:
         threads=settings.threads,
         connection_limit=_connections(settings.connection_limit),
         channel_timeout=settings.channel_timeout_seconds,
-        cleanup_interval=max(1, settings.channel_timeout_seconds // 4),
+        cleanup_interval=max(1, int(min(settings.channel_timeout_seconds, HEADER_PATIENCE_SECONDS)) // 4),
         backlog=settings.backlog,
         asyncore_use_poll=True,
         clear_untrusted_proxy_headers=True,

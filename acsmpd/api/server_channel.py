@@ -17,7 +17,7 @@ from acsmpd import faults
 from acsmpd.api.guard import UNPROVEN_CAP, Guard
 from acsmpd.api.server_parser import GuardedParser
 from acsmpd.api.server_tasks import RefusalTask, RequestTask
-from acsmpd.clock import Clock
+from acsmpd.clock import Clock, Moment
 
 LINGER_SECONDS = 1.0
 DRAINED_BYTES = 64 * 1024
@@ -25,6 +25,8 @@ DRAINED_BYTES = 64 * 1024
 HEADER_READ_BYTES = 16 * 1024
 BODY_READ_BYTES = 64 * 1024
 STREAM_READ_BYTES = 256 * 1024
+HEADER_PATIENCE_SECONDS = 10.0
+"""From its first byte on a header gets so long: it costs its sender nothing and holds a connection."""
 _BODY_PATIENCE = 10
 _EVICTED_AT_ONCE = 16
 _EVICTABLE_AFTER_SECONDS = 1.0
@@ -150,6 +152,34 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.requests or self.total_outbufs_len or self.close_when_flushed or self._unread is not None
         )
 
+    def is_late(self, now: Moment) -> bool:
+        """Whether the header or body under way takes longer than its sender is trusted with."""
+        if self.request is None or self.requests:
+            return False
+        patience: float = self.server.silence_seconds
+        if not self.request.headers_finished:
+            patience = min(patience, HEADER_PATIENCE_SECONDS)
+        elif self.request.cap > UNPROVEN_CAP:
+            patience *= _BODY_PATIENCE
+        return bool(now.mono - self.request.started > patience)
+
+    def gives_way(self, now: Moment) -> tuple[int, float] | None:
+        """Its place among those that make room for others, the smallest first; None: not this one.
+
+        Unfinished headers, then bodies of senders who have shown no token, then who asks nothing.
+        """
+        request = self.request
+        if self.will_close or not self.is_idle:
+            return None
+        if request is None:
+            quiet = now.wall_ms / 1000 - self.last_activity
+            return (2, -quiet) if quiet > _EVICTABLE_AFTER_SECONDS else None
+        age = now.mono - request.started
+        if not request.headers_finished:
+            return 0, -age
+        is_unproven = request.cap <= UNPROVEN_CAP and age > _EVICTABLE_AFTER_SECONDS
+        return (1, -age) if is_unproven else None
+
 
 def gone() -> faults.Fault:
     return faults.InvalidField("cannot read the body: the sender has gone before its end")
@@ -187,25 +217,18 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         return bool(super().readable())
 
     def _make_room(self) -> None:
-        """Close those that have been idle longest: who holds connections open must not lock others out."""
-        before = self.clock.now().wall_ms / 1000 - _EVICTABLE_AFTER_SECONDS
-        idle = [
-            channel
-            for channel in self.active_channels.values()
-            if channel.is_idle and channel.request is None and channel.last_activity < before
-        ]
-        for channel in heapq.nsmallest(_EVICTED_AT_ONCE, idle, key=lambda channel: channel.last_activity):
-            channel.will_close = True
+        """Close those that are worth least: who holds connections open must not lock others out."""
+        now = self.clock.now()
+        places = [(channel.gives_way(now), fd) for fd, channel in self.active_channels.items()]
+        for _, fd in heapq.nsmallest(_EVICTED_AT_ONCE, ((place, fd) for place, fd in places if place)):
+            self.active_channels[fd].will_close = True
 
     def maintenance(self, now: float) -> None:
         """See the base; a header or body that dribbles in without end is cut off too."""
         super().maintenance(now)
-        mono = self.clock.now().mono
+        moment = self.clock.now()
         for channel in self.active_channels.values():
-            request = channel.request
-            if request is not None:
-                patience = self.silence_seconds * (_BODY_PATIENCE if request.headers_finished else 1)
-                channel.will_close = channel.will_close or mono - request.started > patience
+            channel.will_close = channel.will_close or channel.is_late(moment)
 
     def end_lingering(self) -> None:
         """Close what has lingered long enough."""

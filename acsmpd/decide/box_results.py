@@ -1,6 +1,7 @@
 """The form boxes of this lineage post: `alarm_info` and picture parts, brought into our form.
 
 Read off public receivers of such boxes: pictures are named by the number of their part, points are 0-1.
+Others write our own spellings, and name a whole picture by the name of its part.
 Nothing is required but a name for the event; what cannot be read is left out and stays in the raw body.
 """
 
@@ -41,8 +42,10 @@ class _Image(Struct, frozen=True):
     data: str = ""
 
 
-def results_of(info: Any, formats: Sequence[str], instance_id: str, zone: tzinfo) -> list[Converted]:
-    """The results in an alarm_info; `formats` has one entry a picture part. Raises InvalidField."""
+def results_of(
+    info: Any, formats: Sequence[str], instance_id: str, zone: tzinfo, names: Sequence[str] = ()
+) -> list[Converted]:
+    """The results in an alarm_info; `formats` and `names` have one entry a picture part. Raises InvalidField."""
     if not isinstance(info, dict):
         raise faults.InvalidField("alarm_info: must be an object")
     events = [
@@ -53,7 +56,7 @@ def results_of(info: Any, formats: Sequence[str], instance_id: str, zone: tzinfo
     if len(events) > MAX_EVENTS:
         raise faults.InvalidField(f"alarm_info: holds {len(events)} events; at most {MAX_EVENTS} are taken")
     events = events or [{}]
-    images = [_images(info, event, len(formats)) for event in events]
+    images = [_images(info, event, len(formats), names) for event in events]
     named = {image.part for several in images for image in several}
     images[0] += [_Image("OTHER", part) for part in range(len(formats)) if part not in named]
     return [
@@ -110,32 +113,38 @@ def _moment(info: Json) -> int | None:
 
 
 def _target(target: Json) -> Json:
-    score = target.get("targetScore")
+    """A target of either spelling: the boxes' own, or ours."""
+    score, area = _either(target, "targetScore", "Score", "score"), _either(target, "areaId", "AreaID")
+    listed = _list(_either(target, "points", "Points"))
+    points = [_point(point) for point in listed if isinstance(point, dict)]
     found: Json = {
-        "TargetID": _text(target.get("targetId")),
-        "TargetType": _text(target.get("targetType")),
-        "TrackID": _text(target.get("trackId")),
+        "TargetID": _text(_either(target, "targetId", "TargetID", "target_id")),
+        "TargetType": _text(_either(target, "targetType", "TargetType", "type")),
+        "TrackID": _text(_either(target, "trackId", "TrackID")),
         "Score": score if _is_number(score) else None,
-        "AreaID": target.get("areaId") if _is_integer(target.get("areaId")) else None,
-        "Points": [
-            {"PointX": point["x"], "PointY": point["y"]}
-            for point in _list(target.get("points"))
-            if isinstance(point, dict) and _is_number(point.get("x")) and _is_number(point.get("y"))
-        ],
+        "AreaID": area if _is_integer(area) else None,
+        "Points": [point for point in points if all(map(_is_number, point.values()))],
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _point(point: Json) -> Json:
+    return {"PointX": _either(point, "x", "PointX"), "PointY": _either(point, "y", "PointY")}
 
 
 # --- pictures -----------------------------------------------------------------------------------------
 
 
-def _images(info: Json, event: Json, parts: int) -> list[_Image]:
+def _images(info: Json, event: Json, parts: int, names: Sequence[str]) -> list[_Image]:
     """The whole pictures of the post, then the event's own."""
     found = []
-    for image in _list(info.get("full_images")):
+    for place, image in enumerate(_list(info.get("full_images"))):
         if isinstance(image, dict):
-            size = _object(image, "original_resolution")
-            found.append(_picture("FULL", _object(image, "image_data"), parts, size))
+            size, data = _object(image, "original_resolution"), _object(image, "image_data")
+            if "image_data" not in image and image.get("name"):
+                # Named by its part; a name that no part has leaves its place among them.
+                data = {"value": names.index(image["name"]) if image["name"] in names else place}
+            found.append(_picture("FULL", data, parts, size))
     found.append(_picture("TARGET", _object(_object(event, "msdpCustom"), "imageData"), parts, {}))
     return [image for image in found if image.part is not None or image.data]
 
@@ -163,6 +172,11 @@ def _image(image: _Image, formats: Sequence[str]) -> Json:
 
 
 # --- reading what may be anything ------------------------------------------------------------------------
+
+
+def _either(value: Json, *names: str) -> Any:
+    """The first of these members that is there."""
+    return next((value[name] for name in names if value.get(name) is not None), None)
 
 
 def _object(value: Json, name: str) -> Json:

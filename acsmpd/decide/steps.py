@@ -89,10 +89,12 @@ def next_for_task(
     *,
     revision: int,
     failed_seconds: float = 0.0,
+    leaving: bool = False,
 ) -> Rung:
     """Rung for an instance's task on a device.
 
     `revision`: of the instance's information that is wanted. `failed_seconds`: how long it has shown ERROR.
+    `leaving`: another task of the instance is still on that device and has to go first.
     """
     if task.wanted == "gone" and not task.sent:
         return Rung("forget")
@@ -100,11 +102,11 @@ def next_for_task(
     if held:
         return Rung("", held)
     if task.sent and not task.task_id:
-        return _after_unknown(task, load)
+        return _after_unknown(task, load, leaving)
     if task.wanted == "gone":
         return Rung("delete_task")
     if not task.sent:
-        return _create(task, load)
+        return _create(task, load, leaving)
     if task.wanted == "paused" and task.status == "ERROR":
         return Rung("delete_task", "it failed and is not wanted now")
     if task.revision != revision:
@@ -126,18 +128,20 @@ def _held(parked: bool, device: Device | None) -> str:
     return "refused; waits for a new wish" if parked else ""
 
 
-def _after_unknown(task: TaskRow, load: LoadRow | None) -> Rung:
+def _after_unknown(task: TaskRow, load: LoadRow | None, leaving: bool) -> Rung:
     """A create whose outcome is unknown: look first; two complete listings without it allow a repeat."""
     if task.missing < LOOKS_BEFORE_REPEAT:
         return Rung("", "looking whether the device has created it")
-    return _create(task, load) if task.wanted == "running" else Rung("forget")
+    return _create(task, load, leaving) if task.wanted == "running" else Rung("forget")
 
 
-def _create(task: TaskRow, load: LoadRow | None) -> Rung:
+def _create(task: TaskRow, load: LoadRow | None, leaving: bool) -> Rung:
     if task.wanted == "paused":
         return NOTHING
     if task.load_id is not None and (load is None or load.status != "RUNNING"):
         return Rung("", "its service is not running yet" + (f": {load.error}" if load and load.error else ""))
+    if leaving:
+        return Rung("", "the old one is being deleted first")
     return Rung("create_task")
 
 

@@ -56,6 +56,8 @@ SILENT_LOOKS = 3
 """Looks in a row an engine that was well may leave unanswered before it is ended."""
 LOOK_SECONDS_MAX = 5.0
 """The longest an engine is waited for at a look: a stuck one must not hold up the looks at the others."""
+LIST_SECONDS = 10.0
+"""The longest one engine may take to list its tasks."""
 ID_LENGTH = 36
 
 
@@ -73,13 +75,13 @@ class Use(Struct, frozen=True):
 
 
 class _Engine:
-    """One engine we started: where it listens and how it has answered.
+    """One engine we started: where it listens and how it has answered; `before`: why its last run is over.
 
     `tasks`: as last listed, by the id they have outside. `unsure`: instances whose create had no clear outcome.
     """
 
-    def __init__(self, step: Load, port: int, started: float) -> None:
-        self.step, self.port, self.started = step, port, started
+    def __init__(self, step: Load, port: int, started: float, before: str = "") -> None:
+        self.step, self.port, self.started, self.before = step, port, started, before
         self.well = False
         self.silent = 0
         self.error = ""
@@ -103,7 +105,7 @@ class Local:
         self._wire, self._runtime, self._programs, self._clock = wire, runtime, programs, clock
         self._settings, self._describe, self._logs = settings.runtime, describe, logs
         self._look_seconds = min(LOOK_SECONDS_MAX, max(1.0, settings.runtime.health_interval_seconds))
-        self._tasks = TaskRows(wire, "cad")
+        self._tasks = TaskRows(wire, "cad", clock, LIST_SECONDS)
         self._lock = threading.Lock()
         self._engines: dict[str, _Engine] = {}
 
@@ -170,7 +172,7 @@ class Local:
         engine.silent += 1
         age = self._clock.now().mono - engine.started
         if not engine.well and age < self._settings.start_timeout_seconds:
-            return self._seen(engine.step, "INIT", "")
+            return self._seen(engine.step, "INIT", engine.before)
         if engine.well and engine.silent < SILENT_LOOKS:
             return self._seen(engine.step, "RUNNING", "")
         text = "stopped answering" if engine.well else f"did not answer within {age:.0f} s of its start"
@@ -288,7 +290,10 @@ class Local:
         with self._lock:
             taken = {engine.port for engine in self._engines.values()}
             port = free_port((self._settings.port_from, self._settings.port_to), taken)
-            self._engines[step.load_id] = _Engine(step, port, self._clock.now().mono)
+            last = self._engines.get(step.load_id)
+            self._engines[step.load_id] = _Engine(
+                step, port, self._clock.now().mono, last.error if last else ""
+            )
         return port
 
     def _leave(self, load_id: str) -> None:

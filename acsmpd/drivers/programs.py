@@ -31,8 +31,8 @@ class Programs:
         with self._lock:
             if note.exists():
                 return
-            home.mkdir(exist_ok=True, mode=0o700)
             try:
+                home.mkdir(exist_ok=True, mode=0o700)
                 self._unpack(package_id, file, home, md5)
             except OSError as error:
                 raise faults.Internal(f"cannot unpack package {package_id}: {error.strerror}") from error

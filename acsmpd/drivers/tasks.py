@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from acsmpd.clock import Clock
 from acsmpd.faults import Permanent, Temporary
 from acsmpd.model import CreateTask, DeleteTask, Outcome, PauseTask, Peer, ResumeTask, SeenTask, UpdateTask
 from acsmpd.spec.messages import cad
@@ -17,16 +18,52 @@ from acsmpd.wire.caller import Wire
 
 PAGE_SIZE = 100
 MAX_PAGES = 200
+MAX_TASKS = PAGE_SIZE * MAX_PAGES
+MAX_DETAILS = 200
+"""Tasks of one listing that are asked for one by one."""
+LISTING_SECONDS = 60.0
+CALL_SECONDS = 15.0
+"""With less than this left for a listing, the next call gets no more than what is left."""
 STATUSES = ("PENDING", "RUNNING", "PAUSED", "FINISHED", "ERROR")
 _ALIASES = {"STOPPED": "PAUSED"}
 _ACTS = {ResumeTask: "resume_algo_task", PauseTask: "pause_algo_task", DeleteTask: "delete_algo_task"}
 
 
-class TaskRows:
-    """The seven task interfaces of one face ("cad"), spoken over wire."""
+class _Budget:
+    """What one listing may still take: time, tasks, details. Spending more is Temporary."""
 
-    def __init__(self, wire: Wire, face: str) -> None:
+    def __init__(self, what: str, clock: Clock, seconds: float) -> None:
+        self._what, self._clock, self._seconds = what, clock, seconds
+        self._until = clock.now().mono + seconds
+        self._details = MAX_DETAILS
+
+    def timeout(self) -> float | None:
+        """For the next call; None is the usual one."""
+        left = self._until - self._clock.now().mono
+        if left <= 0:
+            raise Temporary(f"{self._what} did not come within {self._seconds:g} s")
+        return left if left < CALL_SECONDS else None
+
+    def spend_detail(self) -> None:
+        if not self._details:
+            raise Temporary(f"{self._what} leaves more than {MAX_DETAILS} tasks to be asked for one by one")
+        self._details -= 1
+
+    def check(self, page: int, tasks: int) -> None:
+        if page > PAGE_SIZE * 10:
+            raise Temporary(f"{self._what} holds a page of {page} tasks; {PAGE_SIZE} were asked for")
+        if tasks > MAX_TASKS:
+            raise Temporary(f"{self._what} holds more than {MAX_TASKS} tasks")
+
+
+class TaskRows:
+    """The seven task interfaces of one face ("cad"), spoken over wire. `listing_seconds`: for a whole listing."""
+
+    def __init__(
+        self, wire: Wire, face: str, clock: Clock | None = None, listing_seconds: float = LISTING_SECONDS
+    ) -> None:
         self._wire, self._face = wire, face
+        self._clock, self._seconds = clock or Clock(), listing_seconds
 
     def _row(self, name: str) -> Any:
         return BY_ID[f"{self._face}.{name}"]
@@ -38,13 +75,15 @@ class TaskRows:
         """
         found: dict[str, SeenTask] = {}
         total: int | None = None
+        budget = _Budget(f"the task list of {peer.code}", self._clock, self._seconds)
         for number in range(1, MAX_PAGES + 1):
-            records, said = self._page(peer, number)
+            records, said = self._page(peer, number, budget.timeout())
+            budget.check(len(records), len(found) + len(records))
             if said is not None and total not in (None, said):
                 raise Temporary(f"the task list of {peer.code} changed while it was read")
             total = total if said is None else said
             before = len(found)
-            found.update((task.task_id, task) for task in self._seen(peer, records, known))
+            found.update((task.task_id, task) for task in self._seen(peer, records, known, budget))
             if len(found) == before or (total is not None and len(found) >= total):
                 break
         else:
@@ -55,33 +94,37 @@ class TaskRows:
             )
         return tuple(found.values())
 
-    def _seen(self, peer: Peer, records: list[Any], known: frozenset[str]) -> Iterator[SeenTask]:
+    def _seen(
+        self, peer: Peer, records: list[Any], known: frozenset[str], budget: _Budget
+    ) -> Iterator[SeenTask]:
         for record in records:
             task = seen_task(record)
             if task is None:
                 raise Temporary(f"the task list of {peer.code} holds a task without an ID")
-            yield task if task.task_id in known else self._whole(peer, task)
+            yield task if task.task_id in known else self._whole(peer, task, budget)
 
-    def _page(self, peer: Peer, number: int) -> tuple[list[Any], int | None]:
+    def _page(self, peer: Peer, number: int, seconds: float | None) -> tuple[list[Any], int | None]:
         """One page and its TotalSize. Without one only a page that brings nothing new is the end."""
         message = cad.AlgoTaskSearchRequest(page_size=PAGE_SIZE, page_number=number)
-        data = self._wire.call(self._row("search_algo_tasks"), peer, message)
+        data = self._wire.call(self._row("search_algo_tasks"), peer, message, timeout_seconds=seconds)
         if data is None:
             raise Temporary(f"the task list of {peer.code} holds no Data")
         if data.records is None:
             raise Temporary(f"the task list of {peer.code} holds no Records")
         return data.records, data.total_size
 
-    def _whole(self, peer: Peer, task: SeenTask) -> SeenTask:
+    def _whole(self, peer: Peer, task: SeenTask, budget: _Budget) -> SeenTask:
         if task.stream_url and task.event_ids:
             return task
-        detail = self.look(peer, task.task_id)
+        budget.spend_detail()
+        detail = self.look(peer, task.task_id, budget.timeout())
         return detail.task or task
 
-    def look(self, peer: Peer, task_id: str) -> Outcome:
+    def look(self, peer: Peer, task_id: str, seconds: float | None = None) -> Outcome:
         """One task in full; gone=True when the device says clearly that it has none."""
         try:
-            data = self._wire.call(self._row("get_algo_task"), peer, path={"ID": task_id})
+            row = self._row("get_algo_task")
+            data = self._wire.call(row, peer, path={"ID": task_id}, timeout_seconds=seconds)
         except Missing:
             return Outcome(gone=True)
         return Outcome(facility_id=task_id, task=seen_task(data))

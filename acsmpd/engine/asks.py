@@ -29,7 +29,10 @@ PROGRESS_SECONDS = 1.0
 
 
 class Asks:
-    """Takes open asks one lane each and writes the answer or the fault."""
+    """Takes open asks one lane each and writes the answer or the fault.
+
+    One at a time fetches a package; how many fetch for one origin is the lanes' bound of a device.
+    """
 
     def __init__(
         self, core: Core, lanes: Lanes, downloader: Downloader, intake: Intake, importer: Importer
@@ -41,7 +44,8 @@ class Asks:
         with self._core.store.read() as tx:
             open_asks = asks.waiting(tx)
         for row in open_asks:
-            self._lanes.take(f"ask:{row['id']}", f"ask:{row['subject']}", partial(self._answer, row))
+            origin = row["arguments"].get("Origin") or ""
+            self._lanes.take(f"ask:{row['subject']}", f"origin:{origin}", partial(self._answer, row))
 
     def _answer(self, row: dict[str, Any]) -> None:
         with self._core.store.write() as tx:

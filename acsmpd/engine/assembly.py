@@ -27,6 +27,9 @@ from acsmpd.store import devices, packages
 from acsmpd.wire.caller import Wire
 from acsmpd.wire.download import Downloader
 
+FETCHES, FETCHES_PER_ORIGIN = 6, 2
+"""Packages fetched at the same moment, and those for one origin: a slow one must not hold up the others."""
+
 
 class Assembly:
     """What app.py starts and hands to the handlers: the engine, `poke`, and the recovery before both."""
@@ -45,7 +48,7 @@ class Assembly:
         steps = Lanes("step", limits.lanes, limits.lanes_per_device, wake)
         looks = Lanes("look", limits.lanes, 1, wake)
         posts = Lanes("post", limits.lanes, 1, wake)
-        fetches = Lanes("fetch", 4, 1, wake)
+        fetches = Lanes("fetch", FETCHES, FETCHES_PER_ORIGIN, wake)
         observations = Observations(core, looks, steps)
         self.poke = observations.poke
         self._deployments = Deployments(core, steps, Recorder(self.poke), Retries())

@@ -106,6 +106,8 @@ class Deployments:
                 load, copy, known.get(load.device),
                 tasks=services.tasks_on(tx, load.id), leaving=services.is_leaving(tx, load),
             )  # fmt: skip
+            if rung.step == "forget" and load.device == self._core.local_code:
+                rung = steps.Rung("unload")  # a start that failed may have left folders behind on this box
             found.append(Item("load", load.id, load.device, load.attempts, rung))
         return found
 
@@ -116,8 +118,9 @@ class Deployments:
             load = services.load(tx, task.load_id) if task.load_id else None
             revision = row["wanted_revision"] if row["wanted_revision"] is not None else task.revision
             rung = steps.next_for_task(
-                task, load, known.get(task.device), revision=revision, failed_seconds=self._failed(task, now)
-            )
+                task, load, known.get(task.device), revision=revision,
+                failed_seconds=self._failed(task, now), leaving=plans.is_leaving(tx, task),
+            )  # fmt: skip
             found.append(Item("task", str(task.id), task.device, task.attempts, rung))
         return found
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import schedule
+from peewee import fn
 
 from acsmpd.clock import Moment
 from acsmpd.engine.core import Core
 from acsmpd.store import asks, ledger, plans
+from acsmpd.store.database import Tx
 from acsmpd.store.tables import Audit, Instance, Task
 
 log = logging.getLogger(__name__)
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 BATCH = 500
+TRIM_SECONDS = 2.0
+"""How long one trimming may hold up the loop; what is left over goes at the next."""
 TOUCHED_SECONDS = 600.0
 """How long the moment of a step is remembered; what is older changes no judgement."""
 
@@ -33,7 +38,7 @@ class Housekeeping:
         self._scheduler = schedule.Scheduler()
         for job, seconds in (
             (self._checkpoint, 60),
-            (self._trim, 600),
+            (self.trim, 600),
             (self._drop_deleted, 60),
             (self._forget_touched, 60),
             *more.items(),
@@ -52,14 +57,31 @@ class Housekeeping:
     def _checkpoint(self) -> None:
         self._core.store.checkpoint()
 
-    def _trim(self) -> None:
-        now = self._core.clock.now().wall_ms
-        keep = now - self._core.settings.audit.keep_days * DAY_MS
+    def trim(self) -> None:
+        """Drop what is too old of intents, asks and audit rows, and audit rows beyond their number."""
+        begun = self._core.clock.now()
         with self._core.store.write(durable=False) as tx:
-            ledger.trim(tx, now - DAY_MS)
-            asks.trim(tx, now - 7 * DAY_MS)
-            old = Audit.select(Audit.id).where(Audit.at_ms < keep).limit(BATCH)
-            tx.run(Audit.delete().where(Audit.id.in_(old)))
+            ledger.trim(tx, begun.wall_ms - DAY_MS)
+            asks.trim(tx, begun.wall_ms - 7 * DAY_MS)
+        for step in (self._drop_old_audit, self._drop_surplus_audit):
+            while step(begun) and not self._is_over(begun):
+                continue
+
+    def _is_over(self, begun: Moment) -> bool:
+        return self._core.stopping.is_set() or self._core.clock.now().mono - begun.mono > TRIM_SECONDS
+
+    def _drop_old_audit(self, now: Moment) -> bool:
+        before = now.wall_ms - self._core.settings.audit.keep_days * DAY_MS
+        with self._core.store.write(durable=False) as tx:
+            return _drop_audit(tx, BATCH, Audit.at_ms < before) > 0
+
+    def _drop_surplus_audit(self, now: Moment) -> bool:
+        """What strangers caused goes first: they must not wash away what others did."""
+        del now
+        with self._core.store.write(durable=False) as tx:
+            surplus = tx.number(Audit.select(fn.COUNT(1))) - self._core.settings.audit.max_rows
+            limit = min(surplus, BATCH)
+            return limit > 0 and (_drop_audit(tx, limit, Audit.who == "nobody") or _drop_audit(tx, limit)) > 0
 
     def _forget_touched(self) -> None:
         """A step under way needs no entry: its lane tells, and its end writes a new one."""
@@ -80,3 +102,9 @@ class Housekeeping:
             with self._core.store.write(durable=False) as tx:
                 for instance in over:
                     plans.drop_instance(tx, instance.id)
+
+
+def _drop_audit(tx: Tx, limit: int, *conditions: Any) -> int:
+    """Drop the oldest audit rows that fulfil the conditions; how many there were."""
+    oldest = Audit.select(Audit.id).where(Audit.id > 0, *conditions).order_by(Audit.id).limit(limit)
+    return int(tx.run(Audit.delete().where(Audit.id.in_(oldest))))

@@ -56,12 +56,14 @@ class Importer:
             package_id = wanted_id
         with self._store.read() as tx:
             self._refuse_running(tx, package_id, manifest)
+            _refuse_foreign(tx, package_id, manifest, origin)
             old = packages.get(tx, package_id)
         path = self._intake.publish(received, package_id, received.sm3)
         now_ms = self._clock.now().wall_ms
         try:
             with self._store.write() as tx:
                 self._refuse_running(tx, package_id, manifest)
+                _refuse_foreign(tx, package_id, manifest, origin)
                 moved = packages.put(
                     tx, _package_row(package_id, manifest, received, path, file_name, origin),
                     [_capability_row(ability) for ability in manifest.abilities], now_ms,
@@ -108,6 +110,25 @@ class Importer:
                     f"was taken over by provider {manifest.provider} (package {package_id})"
                 )
                 alarms.raise_alarm(tx, "capability_moved", code, text, now_ms)
+
+
+def _refuse_foreign(tx: Tx, package_id: str, manifest: Manifest, origin: str) -> None:
+    """A platform above takes nothing from the site or from another platform: no package and no capability."""
+    if not origin:
+        return
+    old = packages.get(tx, package_id)
+    if old is not None and old["origin"] != origin:
+        raise faults.Conflict(f"cannot import package {package_id}: {_owner(old)} holds one of this ID")
+    for code, holder in packages.holders(tx, [ability.code for ability in manifest.abilities]).items():
+        if holder["origin"] != origin:
+            raise faults.Conflict(
+                f"cannot import package {package_id}: its capability {code} is held by package {holder['id']} "
+                f"of {_owner(holder)}"
+            )
+
+
+def _owner(package: dict[str, Any]) -> str:
+    return f"platform {package['origin']}" if package["origin"] else "this site"
 
 
 def _package_row(

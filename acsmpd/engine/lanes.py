@@ -62,7 +62,7 @@ class Lanes:
             self._done()
 
     def close(self) -> None:
-        """Take nothing more and wait for what runs (every call of a lane has a deadline of its own)."""
+        """Take nothing more and wait for what was taken (every call of a lane has a deadline of its own)."""
         with self._lock:
             self._open = False
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from acsmpd.engine.core import Core
 from acsmpd.model import Family, Peer
+from acsmpd.security.hosts import is_plain_host
 from acsmpd.store import devices
 from acsmpd.store.database import Tx
 
@@ -35,8 +36,8 @@ def peer_of(core: Core, tx: Tx, code: str) -> Peer | None:
 
 
 def url_of(row: dict[str, Any]) -> str:
-    """scheme://host:port of a record, "" while no address is known."""
-    if not row["ip"]:
+    """scheme://host:port of a record, "" while no address is known or what is known is none."""
+    if not is_plain_host(row["ip"]):
         return ""
     host = f"[{row['ip']}]" if ":" in row["ip"] else row["ip"]
     return f"{row['scheme']}://{host}:{row['port']}"
@@ -83,7 +84,10 @@ def result_link(core: Core, base: str, instance_id: str) -> str:
 
 def instance_of_link(core: Core, url: str) -> str:
     """The instance a receiver of ours belongs to, "" for an address we did not sign."""
-    parts = urlsplit(url).path.split("/")
+    try:
+        parts = urlsplit(url).path.split("/")
+    except ValueError:
+        return ""
     if len(parts) == 5 and parts[1:3] == ["ACSMP", "Results"]:
         instance_id, signature = parts[3], parts[4]
         return instance_id if core.signer.verify(signature, "result", instance_id) else ""

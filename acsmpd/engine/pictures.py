@@ -1,4 +1,4 @@
-"""The duty of keeping results within their bounds: pictures as a ring by size and age, rows by age and number.
+"""The duty of keeping results within their bounds: pictures as a ring by size and age, rows by number too.
 
 What somebody still waits for goes last, and is counted in an alarm when it has to go.
 Rows go first and their files after: a crash in between leaves files that the next start sweeps away.
@@ -41,7 +41,11 @@ class Pictures:
     def tidy(self) -> None:
         """Bring everything within its bounds, in small batches, for a short while."""
         begun = self._core.clock.now()
-        for step in (self._old_results, self._surplus_results, self._old_pictures, self._surplus_pictures):
+        steps = (
+            self._old_results, self._surplus_results, self._surplus_bodies, self._old_pictures,
+            self._surplus_pictures,
+        )  # fmt: skip
+        for step in steps:
             while step(begun) and not self._is_over(begun):
                 continue
         self._settle(begun)
@@ -52,9 +56,10 @@ class Pictures:
     # --- rows --------------------------------------------------------------------------------------------
 
     def _old_results(self, now: Moment) -> bool:
-        """Results past keep_hours. One still to be delivered waits for the outbox to give it up."""
-        before = now.wall_ms - self._core.settings.results.keep_hours * HOUR_MS
-        return self._drop_results(now, BATCH, Result.received_ms < before, ~results.OUTSTANDING)
+        """Results as old as a picture may be. One still to be delivered waits for the outbox to give it up."""
+        limits = self._core.settings.results
+        before = now.wall_ms - max(limits.keep_hours, limits.pictures_keep_hours) * HOUR_MS
+        return self._drop_results(now, BATCH, None, Result.received_ms < before, ~results.OUTSTANDING)
 
     def _surplus_results(self, now: Moment) -> bool:
         with self._core.store.read() as tx:
@@ -62,11 +67,23 @@ class Pictures:
         if surplus <= 0:
             return False
         limit = min(surplus, BATCH)
-        return self._drop_results(now, limit, ~results.OUTSTANDING) or self._drop_results(now, limit)
+        return self._drop_results(now, limit, None, ~results.OUTSTANDING) or self._drop_results(
+            now, limit, None
+        )
 
-    def _drop_results(self, now: Moment, limit: int, *conditions: Any) -> bool:
+    def _surplus_bodies(self, now: Moment) -> bool:
+        with self._core.store.read() as tx:
+            surplus = results.bodies_size(tx) - self._core.settings.results.bodies_max_bytes
+        if surplus <= 0:
+            return False
+        return self._drop_results(now, BATCH, surplus, ~results.OUTSTANDING) or self._drop_results(
+            now, BATCH, surplus
+        )
+
+    def _drop_results(self, now: Moment, limit: int, surplus: int | None, *conditions: Any) -> bool:
+        """Drop at most `limit` of the oldest, no more than free `surplus` bytes; False if there was none."""
         with self._core.store.write(durable=False) as tx:
-            ids = results.oldest(tx, limit, *conditions)
+            ids = [row["id"] for row in _enough(results.oldest(tx, limit, *conditions), surplus)]
             if not ids:
                 return False
             for destination, number in results.drop_deliveries(tx, Delivery.result_id.in_(ids)).items():
@@ -92,7 +109,7 @@ class Pictures:
         """Take a batch of the oldest, no more than frees `surplus` bytes; False if there was none."""
         with self._core.store.write(durable=False) as tx:
             rows = results.oldest_pictures(tx, BATCH, *conditions)
-            paths = _enough(rows, surplus)
+            paths = list(dict.fromkeys(row["path"] for row in _enough(rows, surplus)))
             if not paths:
                 return False
             undelivered = results.undelivered_among(tx, paths)
@@ -154,15 +171,15 @@ class Pictures:
             yield batch
 
 
-def _enough(rows: list[dict[str, Any]], surplus: int | None) -> list[str]:
-    """The paths of the first rows, as many as free `surplus` bytes; all of them for None."""
-    paths, freed = [], 0
+def _enough(rows: list[dict[str, Any]], surplus: int | None) -> list[dict[str, Any]]:
+    """The first rows, as many as free `surplus` bytes; all of them for None."""
+    enough, freed = [], 0
     for row in rows:
         if surplus is not None and freed >= surplus:
             break
-        paths.append(row["path"])
+        enough.append(row)
         freed += row["size"]
-    return list(dict.fromkeys(paths))
+    return enough
 
 
 def _note_evicted(tx: Tx, number: int, now_ms: int) -> None:

@@ -7,6 +7,17 @@ from types import TracebackType
 
 from acsmpd import faults
 
+MOST_WAITING = 64
+
+
+def waiting_within(threads: int) -> int:
+    """How many may wait at a gate of a server with so many threads.
+
+    Whoever waits holds a thread: with 16 of them 64 could never be reached, and a queue at the gate
+    would leave no thread for anybody else.
+    """
+    return min(MOST_WAITING, max(2, threads // 4))
+
 
 class Gate:
     """Lets `inside` threads in at once and `waiting` more wait; any further one gets SlowDown at once."""

@@ -10,15 +10,14 @@ import secrets
 
 from acsmpd import faults
 from acsmpd.security.common_passwords import PHRASES, WALKS, WORDS
-from acsmpd.security.gate import Gate
+from acsmpd.security.gate import MOST_WAITING, Gate
 
 SHORTEST, LONGEST = 12, 1024
+FIRST_FILE = "first-admin-password"
 _PATH = "$.NewPassword"
 _N, _R, _P = 2**14, 8, 1
 _SALT_BYTES, _HASH_BYTES = 16, 32
 _MEMORY_BYTES = 64 * 2**20
-# Each computation holds 16 MiB; this box has none to spare for a crowd.
-_GATE = Gate(2, 64, "check a password")
 _LEAST_DISTINCT = 5
 _LEAST_APART_FROM_WALKS = 5
 _SHORTEST_WALK = 3
@@ -27,21 +26,31 @@ _SHORTEST_NAME = 3
 _LEET = str.maketrans("@4831!05$7", "aabeliosst")
 
 
-def hash_password(text: str) -> str:
+class ScryptGate(Gate):
+    """At most 2 computations at once (each holds 16 MiB, and this box has none to spare for a crowd)."""
+
+    def __init__(self, waiting: int = MOST_WAITING) -> None:
+        super().__init__(2, waiting, "check a password")
+
+
+_GATE = ScryptGate()
+
+
+def hash_password(text: str, gate: Gate = _GATE) -> str:
     """What is stored in place of the password: `scrypt$N$r$p$salt$hash`, the last two in base64."""
     salt = secrets.token_bytes(_SALT_BYTES)
-    return f"scrypt${_N}${_R}${_P}${_spelled(salt)}${_spelled(_scrypt(text, salt))}"
+    return f"scrypt${_N}${_R}${_P}${_spelled(salt)}${_spelled(_scrypt(text, salt, gate))}"
 
 
-def verify_password(text: str, stored: str) -> bool:
+def verify_password(text: str, stored: str, gate: Gate = _GATE) -> bool:
     """Whether `text` is the password behind `stored`; ValueError when `stored` is not of our making."""
     salt, expected = _read(stored)
-    return hmac.compare_digest(_scrypt(text, salt), expected)
+    return hmac.compare_digest(_scrypt(text, salt, gate), expected)
 
 
-def verify_nothing() -> None:
+def verify_nothing(gate: Gate = _GATE) -> None:
     """Take as long as verify_password: for a user who does not exist, so that nobody can tell."""
-    _scrypt("", bytes(_SALT_BYTES))
+    _scrypt("", bytes(_SALT_BYTES), gate)
 
 
 def check_new_password(text: str, username: str) -> None:
@@ -64,9 +73,9 @@ def _refused(reason: str) -> faults.InvalidField:
     return faults.InvalidField(f"cannot accept {_PATH}: {reason}")
 
 
-def _scrypt(text: str, salt: bytes) -> bytes:
+def _scrypt(text: str, salt: bytes, gate: Gate) -> bytes:
     secret = text.encode("utf-8", "surrogatepass")
-    with _GATE:
+    with gate:
         return hashlib.scrypt(secret, salt=salt, n=_N, r=_R, p=_P, maxmem=_MEMORY_BYTES, dklen=_HASH_BYTES)
 
 

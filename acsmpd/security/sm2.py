@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.security import ciphertext, curve, keyfiles
-from acsmpd.security.gate import Gate
+from acsmpd.security.gate import MOST_WAITING, Gate
 
 KEY_FILE = "sm2.key"
 _KEY_BYTES = 32
@@ -36,9 +36,9 @@ class BadPublicKey(ValueError):
 
 
 class DecryptGate(Gate):
-    """At most 2 decryptions at once (each holds the interpreter about 15 ms), 64 waiting."""
+    """At most 2 decryptions at once (each holds the interpreter about 15 ms), 64 waiting at most."""
 
-    def __init__(self, inside: int = 2, waiting: int = 64) -> None:
+    def __init__(self, inside: int = 2, waiting: int = MOST_WAITING) -> None:
         super().__init__(inside, waiting, "decrypt a password")
 
 
@@ -86,13 +86,18 @@ def open_device_password(text: str, mode: str, key: Sm2Key, gate: DecryptGate) -
     In `auto` whatever cannot be a ciphertext (not hex or base64, or less than 97 bytes of it) is plain
     text, and all else must open. Only candidates that passed the curve check take a place in the gate.
     """
-    if mode not in ("auto", "sm2", "plain"):
-        raise ValueError(f"cannot read a password: passwords.mode is {mode!r}, not auto, sm2 or plain")
-    if mode == "plain" or (mode == "auto" and not _may_be_ciphertext(text)):
+    if not is_encrypted(text, mode):
         return text
     found = readable(text)
     with gate:
         return key.opened(found)
+
+
+def is_encrypted(text: str, mode: str) -> bool:
+    """Whether `text` is to be decrypted (which costs), as `passwords.mode` has it."""
+    if mode not in ("auto", "sm2", "plain"):
+        raise ValueError(f"cannot read a password: passwords.mode is {mode!r}, not auto, sm2 or plain")
+    return mode == "sm2" or (mode == "auto" and _may_be_ciphertext(text))
 
 
 def readable(text: str) -> list[ciphertext.Candidate]:

@@ -19,6 +19,7 @@ _LONGEST_WAIT_SECONDS = 60.0
 _ADDRESS_TRIES = 20
 _ADDRESS_WINDOW_SECONDS = 900.0
 _REMEMBERED = 10_000
+_ACCOUNTS, _SOURCES_OF_AN_ACCOUNT = 1000, 16
 
 Entry = TypeVar("Entry")
 
@@ -70,6 +71,8 @@ class Throttle:
         self._lock = threading.Lock()
         self._subjects: _Recent[_Subject] = _Recent(remembered)
         self._addresses: _Recent[_Address] = _Recent(remembered)
+        self._turns: _Recent[float] = _Recent(remembered)
+        self._known: _Recent[_Recent[bool]] = _Recent(_ACCOUNTS)
 
     def check(self, subject: str, address: str, now: Moment) -> None:
         """Pass, or raise SlowDown with the seconds to wait; to be asked before the password is looked at."""
@@ -93,6 +96,52 @@ class Throttle:
         """Forget the subject's wrong tries; its address keeps them, lest one account hide guessing."""
         with self._lock:
             self._subjects.drop(_digest(subject))
+
+    # --- accounts of people: tried from anywhere, so their owners have to be kept apart from who guesses ---
+
+    def check_account(self, name: str, address: str, now: Moment) -> None:
+        """As check, for the account at this address; then for the account as a whole.
+
+        The whole concerns only addresses it has never been entered from, and each of them once: who has
+        waited as long as it was told is let try, or one stranger could keep all others out for good.
+        """
+        here = _at(name, address)
+        self.check(here, address, now)
+        with self._lock:
+            entry = self._subjects.get(_digest(f"login:{name}"))
+            if entry is None or entry.until <= now.mono or self._is_known(name, address):
+                return
+            turn = self._turns.get(_digest(here))
+            if turn is None:
+                turn = entry.until
+                self._turns.put(_digest(here), turn)
+        if turn > now.mono:
+            raise _slow_down("too many wrong tries", turn - now.mono)
+
+    def account_failed(self, name: str, address: str, now: Moment) -> None:
+        """Count a wrong try for the account at this address, for the account and for the address."""
+        here = _at(name, address)
+        self.failed(here, address, now)
+        with self._lock:
+            self._turns.drop(_digest(here))
+            self._count_subject(_digest(f"login:{name}"), now.mono)
+
+    def account_succeeded(self, name: str, address: str) -> None:
+        """Forget this address' wrong tries; from now on those made elsewhere do not slow it down."""
+        here = _digest(_at(name, address))
+        with self._lock:
+            mine, whole = self._subjects.get(here), self._subjects.get(_digest(f"login:{name}"))
+            if mine is not None and whole is not None:
+                whole.wrong -= min(mine.wrong, whole.wrong)
+            self._subjects.drop(here)
+            self._turns.drop(here)
+            known = self._known.get(_digest(name)) or _Recent[bool](_SOURCES_OF_AN_ACCOUNT)
+            known.put(_source(address), True)
+            self._known.put(_digest(name), known)
+
+    def _is_known(self, name: str, address: str) -> bool:
+        known = self._known.get(_digest(name))
+        return known is not None and known.get(_source(address)) is not None
 
     def _count_subject(self, key: str, mono: float) -> None:
         entry = self._subjects.get(key)
@@ -121,10 +170,17 @@ class _Bucket:
 
 
 class RateLimit:
-    """At most `per_second` a second from one source, with bursts of as many. Thread safe, bounded."""
+    """At most `per_second` a second from one source, with bursts of `burst` (else of as many). Thread safe, bounded."""
 
-    def __init__(self, per_second: int = 50, remembered: int = _REMEMBERED) -> None:
-        self._per_second = per_second
+    def __init__(
+        self,
+        per_second: int = 50,
+        remembered: int = _REMEMBERED,
+        *,
+        burst: int = 0,
+        what: str = "unknown tokens a second from this address",
+    ) -> None:
+        self._per_second, self._burst, self._what = per_second, float(burst or per_second), what
         self._lock = threading.Lock()
         self._buckets: _Recent[_Bucket] = _Recent(remembered)
 
@@ -132,18 +188,22 @@ class RateLimit:
         """Count one, or raise SlowDown."""
         key = _source(address)
         with self._lock:
-            bucket = self._buckets.get(key) or _Bucket(float(self._per_second), now.mono)
+            bucket = self._buckets.get(key) or _Bucket(self._burst, now.mono)
             earned = max(now.mono - bucket.at, 0.0) * self._per_second
-            left = min(bucket.left + earned, float(self._per_second)) - 1
+            left = min(bucket.left + earned, self._burst) - 1
             refused = left < 0
             self._buckets.put(key, _Bucket(left + 1 if refused else left, max(now.mono, bucket.at)))
         if refused:
-            raise _slow_down(f"more than {self._per_second} unknown tokens a second from this address", 1.0)
+            raise _slow_down(f"more than {self._per_second} {self._what}", 1.0)
 
 
 def _slow_down(reason: str, wait: float) -> faults.SlowDown:
-    seconds = max(1, math.ceil(wait))
+    seconds = max(1, math.ceil(wait - 1e-6))  # 60 s must not become 61 by what a float loses
     return faults.SlowDown(f"cannot try again yet: {reason}, wait {seconds} s", retry_after_seconds=seconds)
+
+
+def _at(name: str, address: str) -> str:
+    return f"login:{name}@{_source(address)}"
 
 
 def _digest(subject: str) -> str:

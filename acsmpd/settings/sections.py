@@ -201,12 +201,19 @@ class Results(Struct, frozen=True):
             "relay: devices report to this box alone and it delivers; append: to the callers' receivers too."
         ),
     ] = "relay"
-    keep_hours: Annotated[v.Hours, says("How long a result is kept and its delivery tried.")] = 72
+    keep_hours: Annotated[
+        v.Hours, says("How long a delivery is tried, and results are taken for an instance that is gone.")
+    ] = 72
     max_body_bytes: Annotated[v.Bytes, says("Size of one reported result with its pictures.")] = 16 * MIB
     pictures_max_bytes: Annotated[v.Bytes, says("Space for all pictures; the oldest go first.")] = 2 * GIB
-    pictures_keep_hours: Annotated[v.Hours, says("Age at which a picture goes.")] = 168
+    pictures_keep_hours: Annotated[
+        v.Hours, says("Age at which a picture goes; so does its result, though not before keep_hours.")
+    ] = 168
     picture_max_bytes: Annotated[v.Bytes, says("Size of one picture.")] = 8 * MIB
     max_rows: Annotated[v.Count, says("Results kept in the database; the oldest go first.")] = 1_000_000
+    bodies_max_bytes: Annotated[
+        v.Bytes, says("Space for all results without their pictures; the oldest go first.")
+    ] = GIB
 
 
 class Egress(Struct, frozen=True):

@@ -44,7 +44,9 @@ def _object(raw: dict[str, Any], kind: type[T], path: str) -> T:
     for key, value in unwrap(raw, kind, known).items():
         name = member_name(str(key), kind, known) or _loosely(str(key), known)
         if name is not None and value is not None and (name == key or name not in given):
-            given[name] = _value(value, known[name].shape, f"{path}.{name}")
+            exact = name == "Code" and issubclass(kind, Envelope)
+            read = _integer(value) if exact else _value(value, known[name].shape, f"{path}.{name}")
+            given[name] = read
     return kind(**{member.name: given.get(name) for name, member in known.items()})
 
 
@@ -127,9 +129,9 @@ def _choice(value: Any, shape: Shape) -> Any:
 
 def _read_as(kind: type, value: Any) -> Any:
     if kind is int:
-        return _integer(value)
+        return _whole(value)
     if kind is float:
-        return _number(value)
+        return _measure(value)
     if kind is bool:
         return _boolean(value)
     return _text(value) if kind is str else None
@@ -140,6 +142,17 @@ def _integer(value: Any) -> int | None:
     if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() and len(value) < 20:
         return int(value)  # exact, where a float would round
     return int(number) if number is not None and number.is_integer() and abs(number) < 2**63 else None
+
+
+def _whole(value: Any) -> int | None:
+    """An integer, also one measured more finely than printed; never a Code, where 0.3 is no success."""
+    exact, number = _integer(value), _measure(value)
+    return exact if exact is not None or number is None else _integer(float(round(number)))
+
+
+def _measure(value: Any) -> float | None:
+    """A number, also with the sign of a percentage: "23.3%" is 23.3."""
+    return _number(value.strip().removesuffix("%") if isinstance(value, str) else value)
 
 
 def _number(value: Any) -> float | None:
@@ -170,7 +183,7 @@ def _trend(value: Any) -> list[dict[str, float]]:
         pairs = item.items() if isinstance(item, dict) else [item]
         for pair in pairs:
             if isinstance(pair, (list, tuple)) and len(pair) == 2:
-                moment, number = _integer(pair[0]), _number(pair[1])
+                moment, number = _whole(pair[0]), _measure(pair[1])
                 if moment is not None and number is not None:
                     points.append((moment, number))
     return [{str(moment): number} for moment, number in sorted(points)]

@@ -7,6 +7,9 @@ from typing import Any
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import ApiKey, Person, UpstreamToken
 
+CHANGES = "credentials"
+"""The fact that counts changes of keys and tokens by another process; a daemon forgets what it knew by then."""
+
 
 def person(tx: Tx, name: str) -> dict[str, Any] | None:
     return tx.row(Person.select().where(Person.name == name))

@@ -59,6 +59,14 @@ def put(
     return moved
 
 
+def holders(tx: Tx, codes: list[str]) -> dict[str, dict[str, Any]]:
+    """capability code -> the package that holds it (id, origin), of those that are held."""
+    query = Capability.select(Capability.code, Package.id, Package.origin).join(
+        Package, on=(Package.id == Capability.package_id)
+    )
+    return {row["code"]: row for row in tx.rows(query.where(Capability.code.in_(codes)))}
+
+
 def loads_of(tx: Tx, package_id: str) -> list[dict[str, Any]]:
     """Loads of the package that are wanted or may still run."""
     return tx.rows(

@@ -32,7 +32,7 @@ def drop_plan(tx: Tx, plan_id: int) -> None:
 
 
 def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
-    """plan id -> {status: instances}, plus "devices": distinct streams' devices."""
+    """plan id -> {status: instances}, plus "devices": distinct devices of streams, by Url where none is named."""
     found: dict[int, dict[str, int]] = {
         plan_id: dict.fromkeys((*STATUSES, "devices"), 0) for plan_id in plan_ids
     }
@@ -43,9 +43,11 @@ def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
     )
     for row in tx.rows(by_status):
         found[row["plan_id"]][row["status"]] = row["number"]
+    url = fn.JSON_EXTRACT(Instance.info, "$.StreamOptions.VideoStreamOptions.Url")
+    device = fn.COALESCE(fn.NULLIF(Instance.stream_device_id, ""), fn.NULLIF(url, ""))
     devices = (
-        Instance.select(Instance.plan_id, fn.COUNT(fn.DISTINCT(Instance.stream_device_id)).alias("number"))
-        .where(Instance.plan_id.in_(plan_ids), Instance.deleted == NO, Instance.stream_device_id != "")
+        Instance.select(Instance.plan_id, fn.COUNT(fn.DISTINCT(device)).alias("number"))
+        .where(Instance.plan_id.in_(plan_ids), Instance.deleted == NO)
         .group_by(Instance.plan_id)
     )
     for row in tx.rows(devices):
@@ -156,6 +158,15 @@ def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, An
         .order_by(Task.id)
     )  # fmt: skip
     return tx.rows(query if task_row_id is None else query.where(Task.id == task_row_id))
+
+
+def is_leaving(tx: Tx, task: TaskRow) -> bool:
+    """Whether an earlier task of the same instance is on the same device still, and has to go."""
+    query = Task.select(Task.id).where(
+        Task.instance_id == task.instance_id, Task.device == task.device, Task.id != task.id,
+        Task.wanted == "gone", Task.sent == YES,
+    )  # fmt: skip
+    return tx.row(query) is not None
 
 
 def starting_on(tx: Tx) -> set[str]:

@@ -51,7 +51,14 @@ def add(
 
 
 def search(*conditions: Any) -> Any:
-    return Result.select().where(Result.id > 0, *conditions)
+    """A query for id and size; `some` reads the rest of those that are to be shown."""
+    return Result.select(Result.id, Result.size).where(Result.id > 0, *conditions)
+
+
+def some(tx: Tx, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """These results, in this order, as far as they are there."""
+    found = {row["id"]: row for row in tx.rows(Result.select().where(Result.id.in_(ids)))}
+    return [found[result_id] for result_id in ids if result_id in found]
 
 
 def of_instance(key: str) -> Any:
@@ -161,10 +168,14 @@ def pictures_size(tx: Tx) -> int:
     return tx.number(Picture.select(fn.SUM(Picture.size)))
 
 
-def oldest(tx: Tx, limit: int, *conditions: Any) -> list[int]:
-    """The oldest results that fulfil the conditions."""
-    query = Result.select(Result.id).where(Result.id > 0, *conditions).order_by(Result.id).limit(limit)
-    return [row["id"] for row in tx.rows(query)]
+def bodies_size(tx: Tx) -> int:
+    return tx.number(Result.select(fn.SUM(Result.size)))
+
+
+def oldest(tx: Tx, limit: int, *conditions: Any) -> list[dict[str, Any]]:
+    """The oldest results that fulfil the conditions: id and size."""
+    query = Result.select(Result.id, Result.size).where(Result.id > 0, *conditions)
+    return tx.rows(query.order_by(Result.id).limit(limit))
 
 
 def oldest_pictures(tx: Tx, limit: int, *conditions: Any) -> list[dict[str, Any]]:

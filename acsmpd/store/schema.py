@@ -47,6 +47,7 @@ CREATE TABLE "audit" (
     "times" INTEGER NOT NULL
 );
 CREATE INDEX "audit_at_ms" ON "audit" ("at_ms");
+CREATE INDEX "audit_who" ON "audit" ("who");
 CREATE INDEX "audit_operation" ON "audit" ("operation");
 CREATE TABLE "capability" (
     "code" VARCHAR(255) NOT NULL PRIMARY KEY,
@@ -306,6 +307,7 @@ CREATE TABLE "result" (
     "fingerprint" VARCHAR(255) NOT NULL,
     "event_ms" INTEGER NOT NULL,
     "body" TEXT NOT NULL,
+    "size" INTEGER NOT NULL,
     "raw_path" TEXT NOT NULL,
     "late" INTEGER NOT NULL,
     "error" TEXT NOT NULL,
@@ -318,6 +320,7 @@ CREATE INDEX "result_capability" ON "result" ("capability");
 CREATE INDEX "result_device_id" ON "result" ("device_id");
 CREATE UNIQUE INDEX "result_fingerprint" ON "result" ("fingerprint");
 CREATE INDEX "result_event_ms" ON "result" ("event_ms");
+CREATE INDEX "result_size" ON "result" ("size");
 CREATE INDEX "result_received_ms" ON "result" ("received_ms");
 CREATE TABLE "service" (
     "id" VARCHAR(255) NOT NULL PRIMARY KEY,

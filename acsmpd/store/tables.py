@@ -346,6 +346,7 @@ class Result(Table):
     fingerprint = CharField(unique=True)
     event_ms = BigIntegerField(index=True)
     body = JsonField()
+    size = IntegerField(default=0, index=True)  # of the body as text
     raw_path = TextField(default="")
     late = BooleanField(default=False)
     error = TextField(default="")
@@ -407,7 +408,7 @@ class Audit(Table):
 
     id = AutoField()
     at_ms = BigIntegerField(index=True)
-    who = CharField()
+    who = CharField(index=True)
     address = CharField()
     operation = CharField(index=True)
     object = TextField(default="")

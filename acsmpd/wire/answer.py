@@ -15,7 +15,7 @@ _QUOTED = 200  # characters of a facility's own words that we repeat
 _MISSING_CODES = ("404", "40401")
 _AWAITING_CODE = "40302"
 _LATER = (408, 425, 429)  # the request was turned away before anything was done
-_GATEWAYS = (502, 504)  # somebody in between gave up: the facility may have done it
+_NOT_DONE = (501, 503, 507)  # nor after these; any other 5xx may come after the work was done
 
 
 class Missing(Permanent):
@@ -95,10 +95,10 @@ def _http_fault(operation: Operation, who: str, answer: Answer, head: Head | Non
         return Missing(said) if head is not None else NoSuchPage(said)
     if 300 <= status < 400:
         return Permanent(f"{who}: it answered HTTP {status}, redirects are not followed")
-    if status in _GATEWAYS:
-        return uncertain(operation, said)
-    if status >= 500 or status in _LATER:
+    if status in _LATER or status in _NOT_DONE:
         return Temporary(said)
+    if status >= 500:
+        return uncertain(operation, said)
     return Awaiting(said) if head is not None and head.code == _AWAITING_CODE else Permanent(said)
 
 

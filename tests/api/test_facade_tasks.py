@@ -111,6 +111,48 @@ def test_a_repeat_with_the_same_id_answers_the_task_that_is_there(box: Face) -> 
     assert created(box, TaskInfo=info(ID=THEIR_ID)) != first
 
 
+STREAM = {"StreamOptions": {"VideoStreamOptions": {"Url": "rtsp://10.0.0.10/b"}}}
+
+
+@pytest.mark.parametrize("change", [{"TaskInfo": info(ID=THEIR_ID, **STREAM)}, {"RestartPolicy": "NEVER"}])
+def test_another_task_under_an_id_that_is_known_is_a_task_of_its_own(
+    box: Face, change: dict[str, Any]
+) -> None:
+    running(box)
+    first = created(box, TaskInfo=info(ID=THEIR_ID))
+    other = {"TaskInfo": info(ID=THEIR_ID), **change}
+    second = created(box, **other)
+    assert records(box) == [first, second]
+    assert created(box, **other) == second, "each is repeated by its own words"
+    assert created(box, TaskInfo=info(ID=THEIR_ID)) == first
+    shown = box.fine("GET", f"{TASKS}/{second}")
+    assert shown["RestartPolicy"] == other.get("RestartPolicy", "ALWAYS")
+    assert shown["TaskInfo"]["StreamOptions"] == other["TaskInfo"]["StreamOptions"]
+
+
+def test_a_known_id_excuses_nothing_that_is_wrong(box: Face) -> None:
+    service = running(box)["id"]
+    first = created(box, AlgoServiceID=service, TaskInfo=info(ID=THEIR_ID, Labels=None))
+    for wrong, code in (
+        ({"TaskInfo": info(ID=THEIR_ID, Labels=None)}, 40001),
+        ({"TaskInfo": info(ID=THEIR_ID, Labels={"AlgoCaBinName": "unknown"})}, 40401),
+        ({"TaskInfo": info(ID=THEIR_ID, Labels=None), "AlgoServiceID": "another"}, 40401),
+    ):
+        assert create(box, **wrong).code == code
+    assert created(box, AlgoServiceID=service, TaskInfo=info(ID=THEIR_ID, Labels=None)) == first
+    assert records(box) == [first]
+
+
+def test_a_repeat_starts_no_service(box: Face) -> None:
+    load = running(box)["load_id"]
+    first = created(box, TaskInfo=info(ID=THEIR_ID))
+    box.fine("POST", f"{TASKS}/{first}:pause")
+    box.fine("DELETE", f"{PACKAGES}/{PACKAGE_ID}")
+    box.drops(load)
+    assert created(box, TaskInfo=info(ID=THEIR_ID)) == first
+    assert box.loads() == []
+
+
 def test_the_same_id_from_two_platforms_is_two_tasks(box: Face, tmp_path: Path) -> None:
     running(box)
     first = created(box, TaskInfo=info(ID=THEIR_ID))

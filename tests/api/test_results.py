@@ -30,6 +30,7 @@ from acsmpd.spec.messages.extensions import ResultSearchRequest
 from acsmpd.spec.reading import read_strict
 from acsmpd.spec.tables import BY_ID
 from acsmpd.store import facts, plans
+from acsmpd.store import results as store_results
 from acsmpd.store.database import Store
 from acsmpd.store.tables import Delivery, Instance, Picture, Result
 
@@ -69,7 +70,8 @@ class Bench:
             "settings": Settings(results=given), "store": self.store, "clock": Clock(), "zone": EAST,
             "signer": self.signer, "data": self.data, "wake": self.woken.set,
         }  # fmt: skip
-        self.platform = Platform(**{field.name: there.get(field.name) for field in fields(Platform)})  # type: ignore[arg-type]
+        names = [field.name for field in fields(Platform) if field.name != "result_posts"]
+        self.platform = Platform(**{name: there.get(name) for name in names})  # type: ignore[arg-type]
 
     def call(self, row: str, **more: Any) -> Call:
         plain: dict[str, Any] = {
@@ -299,6 +301,31 @@ def test_a_bad_picture_never_loses_its_result(bench: Bench) -> None:
     assert len(bench.rows(Delivery)) == 2
 
 
+def test_a_body_without_its_pictures_is_bounded(bench: Bench) -> None:
+    bench.post({"EventID": "FIRE", "Pts": 1, "Junk": "x" * 65_000, "Images": [{"Data": TEXT}]})
+    (row,) = bench.rows(Result)
+    assert row["size"] == len(msgspec.json.encode(row["body"]))
+    with pytest.raises(
+        faults.TooLarge, match=r"without its pictures has 65\d+ bytes; at most 65536 are taken"
+    ):
+        bench.post({"EventID": "FIRE", "Pts": 2, "Junk": "x" * 65_536})
+    assert len(bench.rows(Result)) == 1
+
+
+def test_more_posts_than_an_instance_may_make(bench: Bench) -> None:
+    with bench.store.write() as tx:
+        plans.add_instance(
+            tx, [], id="other", type="VIDEO_REALTIME", info={}, receive_urls={}, on=True, created_ms=1,
+            changed_ms=NOW_MS,
+        )  # fmt: skip
+    for _ in range(50):
+        bench.post(b'{"EventID": "FIRE"}')
+    with pytest.raises(faults.SlowDown, match="more than 50 results a second of this instance") as slow:
+        bench.post(b'{"EventID": "FIRE"}')
+    assert (slow.value.code, slow.value.retry_after_seconds) == (42901, 1)
+    bench.post(b'{"EventID": "FIRE"}', instance="other")
+
+
 def test_more_pictures_than_are_kept(bench: Bench) -> None:
     bench.post({**BODY, "Images": [{"Data": "AA=="}] * 66})
     (row,) = bench.rows(Result)
@@ -471,6 +498,26 @@ def test_a_result_as_it_is_shown(bench: Bench) -> None:
     }  # fmt: skip
     assert bench.get(str(row["id"])) == expected
     assert bench.search()["PageContent"] == [expected]
+
+
+def test_a_page_ends_before_it_is_too_long(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    body = {"EventID": "FIRE", "Junk": "x" * 60_000}
+    size = len(msgspec.json.encode(body))
+    with bench.store.write() as tx:
+        for number in range(150):
+            values = {
+                "instance_id": "inst", "event_id": "FIRE", "fingerprint": f"m{number}", "event_ms": NOW_MS + number,
+                "body": body, "size": size, "received_ms": NOW_MS,
+            }  # fmt: skip
+            store_results.add(tx, values, [], [])
+    found = bench.search(PageRequest={"PageNumber": 1, "PageSize": 1000})
+    fit = results.PAGE_MAX_BYTES // size
+    assert [one["ResultID"] for one in found["PageContent"]] == [str(150 - number) for number in range(fit)]
+    assert (found["Total"], found["PageRequest"]["PageSize"]) == (150, 1000)
+    assert f"a page of results was cut: {fit} of 150 fit into 8388608 bytes" in caplog.text
+    caplog.clear()
+    assert len(bench.search(PageRequest={"PageNumber": 2, "PageSize": 100})["PageContent"]) == 50
+    assert caplog.text == ""
 
 
 def three(bench: Bench) -> None:

@@ -262,23 +262,54 @@ def test_a_header_that_does_not_end_is_cut_off(tmp_path: Path, beginning: str) -
         assert line.is_closed()
 
 
+def is_cut(line: Line) -> bool:
+    """Whether a further byte of a request finds the connection closed."""
+    try:
+        line.send(b"x")
+    except OSError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("head_is_done", [False, True], ids=["header", "body"])
 def test_a_request_that_dribbles_is_cut_off_although_it_is_never_silent(
-    tmp_path: Path, head_is_done: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, head_is_done: bool
 ) -> None:
-    monkeypatch.setattr("acsmpd.api.server_channel._BODY_PATIENCE", 2)
     with served(Echo(), tmp_path, channel_timeout_seconds=1) as server, Line(server) as line:
         if head_is_done:
             line.ask("POST", "/ACSMP/Register", length=60_000)
+        wait_until(lambda: is_cut(line), seconds=6, what="the connection cut")
 
-        def dribble() -> bool:
-            try:
-                line.send(b"x")
-            except OSError:
-                return True
-            return False
 
-        wait_until(dribble, seconds=6, what="the connection cut")
+def test_who_has_shown_a_token_may_take_longer_over_a_body(tmp_path: Path) -> None:
+    with (
+        served(Echo(), tmp_path, channel_timeout_seconds=1) as server,
+        Line(server) as stranger,
+        Line(server) as known,
+    ):
+        stranger.ask("POST", "/ACSMP/Register", length=60_000)
+        known.ask("POST", JSON_ROW, AUTHORISED, length=60_000)
+        sent = 0
+
+        def both() -> bool:
+            nonlocal sent
+            sent += not is_cut(known)
+            return is_cut(stranger)
+
+        wait_until(both, seconds=6, what="the stranger cut")
+        known.send(b"x" * (60_000 - sent))
+        assert known.answer()[1]["bytes"] == 60_000
+
+
+def test_a_header_has_to_be_whole_soon_after_its_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_channel, "HEADER_PATIENCE_SECONDS", 0.5)
+    with served(Echo(), tmp_path) as server, Line(server) as slow, Line(server) as idle:
+        slow.send("GET /healthz HTTP/1.1\r\nX: ")
+        wait_until(lambda: is_cut(slow), seconds=8, what="the slow header cut")
+        idle.ask("GET", "/healthz")
+        assert idle.answer()[0] == 200
 
 
 def test_200_connections_at_once_are_all_answered(tmp_path: Path) -> None:
@@ -316,6 +347,55 @@ def test_at_the_limit_the_longest_idle_make_room(tmp_path: Path) -> None:
         late.ask("GET", "/healthz")
         assert late.answer()[0] == 200
         assert idle[0].is_closed()
+
+
+HALF = {
+    "header": "GET /healthz HTTP/1.1\r\nX: ",
+    "body": "POST /ACSMP/Register HTTP/1.1\r\nContent-Length: 60000\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", HALF)
+def test_half_sent_requests_keep_nobody_out(tmp_path: Path, what: str) -> None:
+    with served(Echo(), tmp_path, connection_limit=122) as server, ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(Line(server)).send(HALF[what])
+        late = stack.enter_context(Line(server))
+        late.ask("GET", "/healthz")
+        assert late.answer()[0] == 200
+
+
+def test_half_sent_headers_go_first_and_then_bodies_of_strangers(tmp_path: Path) -> None:
+    with served(Echo(), tmp_path, connection_limit=42) as server, ExitStack() as stack:
+        idle, body, known = (stack.enter_context(Line(server)) for _ in range(3))
+        idle.ask("GET", "/healthz")
+        assert idle.answer()[0] == 200
+        body.ask("POST", "/ACSMP/Register", length=3)
+        known.ask("POST", JSON_ROW, AUTHORISED, length=3)
+        for _ in range(60):
+            stack.enter_context(Line(server)).send(HALF["header"])
+        late = stack.enter_context(Line(server))
+        late.ask("GET", "/healthz")
+        assert late.answer()[0] == 200
+        for one in (body, known):
+            one.send(b"xxx")
+            assert one.answer()[1]["bytes"] == 3
+        for _ in range(60):
+            stack.enter_context(Line(server)).send(HALF["body"])
+        late = stack.enter_context(Line(server))
+        late.ask("GET", "/healthz")
+        assert late.answer()[0] == 200
+        idle.ask("GET", "/healthz")
+        assert idle.answer()[0] == 200
+
+
+def test_the_address_listened_on_is_the_one_a_name_stands_for(tmp_path: Path) -> None:
+    server = make(Echo(), tmp_path, host="localhost")
+    server.start()
+    try:
+        assert server.host == "127.0.0.1"
+    finally:
+        server.stop()
 
 
 def test_the_queue_of_requests_does_not_flood_the_log(

@@ -172,6 +172,14 @@ def test_every_refusal_reaches_requests_and_takes_next_to_nothing(
     assert sum(taken) <= DRAINED_BYTES + 1024
 
 
+def test_a_405_names_what_is_served_in_its_header_too(tmp_path: Path) -> None:
+    with served(Echo(), tmp_path) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for path, allowed in ((JSON_ROW, "POST"), ("/ACSMP/Tasks/1", "DELETE, GET, HEAD, PUT")):
+            answer = requests.patch(url + path, data=b"{}", headers=GOOD, timeout=20)
+            assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
 def test_a_429_says_when_to_come_back(tmp_path: Path) -> None:
     with served(Echo(), tmp_path) as server:
         url = f"http://127.0.0.1:{server.port}{IMPORT}"

@@ -140,6 +140,46 @@ def test_a_picture_inline() -> None:
     assert one.parts == ((1, 0),)
 
 
+OURS = {
+    "TargetID": "t", "TargetType": "CAR", "TrackID": "9", "Score": 0.5, "AreaID": 2,
+    "Points": [{"PointX": 0.1, "PointY": 0.2}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        OURS,
+        {"target_id": "t", "type": "CAR", "trackId": 9, "score": 0.5, "areaId": 2, "points": [{"x": 0.1, "y": 0.2}]},
+        {**OURS, "TargetID": None, "targetId": "t", "Points": [{"x": 0.1, "y": 0.2}]},
+    ],
+)  # fmt: skip
+def test_a_target_in_either_spelling(target: dict[str, Any]) -> None:
+    (one,) = convert(changed("warehouseV20Events.alarmEvents.0.targets", [target]))
+    assert one.body["Targets"] == [OURS]
+
+
+@pytest.mark.parametrize(
+    ("names", "part"), [(("gate", "f0"), 1), (("f0", "gate"), 0), (("x", "y"), 0), ((), 0)]
+)
+def test_a_whole_picture_is_found_by_the_name_of_its_part_else_by_its_place(
+    names: tuple[str, ...], part: int
+) -> None:
+    info = changed("full_images", [{"name": "f0", "format": "jpeg"}])
+    del info["warehouseV20Events"]["alarmEvents"][0]["msdpCustom"]
+    (one,) = results_of(info, ("jpeg", "png"), "the-instance", EAST, names)
+    assert one.body["Images"] == [
+        {"Type": "FULL", "Format": ("jpeg", "png")[part]}, {"Type": "OTHER", "Format": ("png", "jpeg")[part]},
+    ]  # fmt: skip
+    assert one.parts == ((0, part), (1, 1 - part))
+
+
+def test_a_name_that_is_none_finds_no_picture() -> None:
+    for image in ({"name": ["f0"]}, {"name": {}}, {"name": ""}, {"name": 3}):
+        (one,) = convert(changed("full_images", [image]), ())
+        assert one.body["Images"] == []
+
+
 def test_members_of_the_wrong_kind_are_left_out() -> None:
     target = {
         "targetId": 5,

@@ -100,7 +100,7 @@ def test_ctrl_c_leaves_nothing_running_and_a_changed_package_is_imported_again(r
 @pytest.mark.usefixtures("first_run")
 def test_a_killed_run_takes_its_daemon_along_and_the_next_one_works(runs: Runs) -> None:
     with runs.start() as demo:
-        read_until(demo, "service")
+        read_until(demo, "  服务  ")
         started = children_of(demo)
         demo.kill()
     assert started

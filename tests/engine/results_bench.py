@@ -71,7 +71,7 @@ class Bench:
             plans.add_instance(tx, [], **{**plain, **values})
         return str({**plain, **values}["id"])
 
-    def result(self, *urls: str, body: dict[str, Any] | None = None, **pictures: bytes) -> int:
+    def result(self, *urls: str, body: dict[str, Any] | None = None, size: int = 0, **pictures: bytes) -> int:
         """A result with deliveries; `p0=b"..."` is the picture at place 0."""
         self._number += 1
         now_ms = self.clock.now().wall_ms
@@ -82,7 +82,7 @@ class Bench:
             files.append((int(name[1:]), path, len(content)))
         values = {
             "instance_id": "inst", "plan_id": None, "event_id": "FIRE", "device_id": "", "event_ms": now_ms,
-            "fingerprint": f"mark{self._number}", "received_ms": now_ms,
+            "fingerprint": f"mark{self._number}", "received_ms": now_ms, "size": size,
             "body": {"EventID": "FIRE", "TaskID": "the device's", "Pts": self._number, **(body or {})},
         }  # fmt: skip
         with self.store.write() as tx:

@@ -99,11 +99,11 @@ def test_results_go_by_age_with_their_pictures(bench: Bench) -> None:
     bench.result(f"{A}/r", p0=b"2")
     bench.clock.forward(3601)
     bench.result(p0=b"3")
-    tidy(bench, Results(keep_hours=1))
-    assert (bench.kept, bench.pictures) == ([2, 3], ["2-p0.jpg", "3-p0.jpg"]), "the outbox gives up first"
-    assert len(bench.files()) == 2
+    tidy(bench, Results(keep_hours=1, pictures_keep_hours=1))
+    assert (bench.kept, bench.pictures) == ([2, 3], ["3-p0.jpg"]), "the outbox gives up first"
+    assert len(bench.files()) == 1
     delivered(bench)
-    tidy(bench, Results(keep_hours=1))
+    tidy(bench, Results(keep_hours=1, pictures_keep_hours=1))
     assert (bench.kept, len(bench.files())) == ([3], 1)
 
 
@@ -124,6 +124,33 @@ def test_results_go_by_number_and_undelivered_ones_last(bench: Bench) -> None:
     assert bench.alarms(losses.KIND) == [(A, words.format(2), True), (B, words.format(1), True)]
 
 
+def test_a_result_lives_as_long_as_its_pictures(bench: Bench) -> None:
+    bench.result(p0=b"1")
+    bench.clock.forward(3601)
+    tidy(bench, Results(keep_hours=1, pictures_keep_hours=2))
+    assert (bench.kept, bench.pictures) == ([1], ["1-p0.jpg"])
+    tidy(bench, Results(keep_hours=2, pictures_keep_hours=1))
+    assert (bench.kept, bench.pictures) == ([1], [])
+    bench.clock.forward(3601)
+    tidy(bench, Results(keep_hours=1, pictures_keep_hours=2))
+    assert bench.kept == []
+
+
+def test_results_go_by_the_size_of_their_bodies_and_undelivered_ones_last(bench: Bench) -> None:
+    bench.result(f"{A}/r", size=100)
+    for _ in range(4):
+        bench.result(size=100)
+    tidy(bench, Results(bodies_max_bytes=500))
+    assert bench.kept == [1, 2, 3, 4, 5]
+    tidy(bench, Results(bodies_max_bytes=350))
+    assert bench.kept == [1, 4, 5], "no more than makes room"
+    assert bench.alarms(losses.KIND) == []
+    tidy(bench, Results(bodies_max_bytes=1))
+    assert (bench.kept, bench.outbox) == ([], [])
+    words = "results given up: 1 (1 dropped to make room for newer ones)"
+    assert bench.alarms(losses.KIND) == [(A, words, True)]
+
+
 def test_a_shared_file_goes_with_the_last_result_that_has_it(bench: Bench) -> None:
     path = "results/raw/20270115/shared.form"
     bench.write(path, b"raw")
@@ -140,10 +167,10 @@ def test_a_shared_file_goes_with_the_last_result_that_has_it(bench: Bench) -> No
                 [],
             )  # fmt: skip
     bench.clock.forward(1)
-    tidy(bench, Results(keep_hours=1))
+    tidy(bench, Results(keep_hours=1, pictures_keep_hours=1))
     assert (bench.kept, bench.files()) == ([2], ["raw/20270115/shared.form"])
     bench.clock.forward(3600)
-    tidy(bench, Results(keep_hours=1))
+    tidy(bench, Results(keep_hours=1, pictures_keep_hours=1))
     assert (bench.kept, bench.files()) == ([], [])
 
 

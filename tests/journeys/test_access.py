@@ -283,7 +283,7 @@ def test_refusals_are_written_down_without_a_secret(site: Site) -> None:
     found = wait_until(lambda: rows() if len(rows()) == 2 else None, seconds=5, what="two audit rows")
     assert sorted(tuple(row) for row in found) == [
         (f"computility:{code(81)}", "acsmp.delete_task", "5", 40301, "127.0.0.1"),
-        ("nobody", "acsmp.register_compute", "", 40102, "127.0.0.31"),
+        ("nobody", "acsmp.register_compute", code(81), 40102, "127.0.0.31"),
     ]
 
 

@@ -238,6 +238,14 @@ def test_a_body_over_a_mebibyte_is_413(site: Site) -> None:
         refused(pieces, 413, 41301, "1048576")
 
 
+def test_a_body_that_decides_between_rows_may_not_be_deep_either(site: Site) -> None:
+    with unchanged(site):
+        for body, words in (("[" * 200_000, "deeper than 32 levels"), ("{", "not JSON")):
+            answer = raw(site, "/CAD/Machine/AlgoPackages", body)
+            assert int(answer.body["Code"]) == 40000, answer
+            assert words in answer.message
+
+
 # --- addresses ---------------------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,9 @@ def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def box(
-    tmp_path_factory: pytest.TempPathFactory, videos: dict[str, Path], open_folder: Path  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+    videos: dict[str, Path],  # noqa: F811
+    open_folder: Path,
 ) -> Iterator[Site]:
     assert shutil.which("bwrap"), "apt-get install bubblewrap"
     paths = readable(videos["bikes"].parent, open_folder)
@@ -96,7 +98,9 @@ def page_of(site: Site, plan: int) -> Any:
 
 
 def test_faces_of_a_real_video_arrive_as_results_with_pictures(
-    box: Site, sample: str, videos: dict[str, Path]  # noqa: F811
+    box: Site,
+    sample: str,
+    videos: dict[str, Path],  # noqa: F811
 ) -> None:
     plan = engines.add_plan(box, watching("FACE_DETECT", videos["carphone"], **FACES))
     wait_until(lambda: engines.results(box, plan) >= 3, seconds=40, what="results")
@@ -124,7 +128,9 @@ def test_faces_of_a_real_video_arrive_as_results_with_pictures(
 
 
 def test_only_what_is_inside_the_polygon_is_an_intrusion(
-    box: Site, sample: str, videos: dict[str, Path]  # noqa: F811
+    box: Site,
+    sample: str,
+    videos: dict[str, Path],  # noqa: F811
 ) -> None:
     """The same street twice: people cross the whole picture, nobody its upper left corner."""
     fast = {"Speed": 16, "Interval": 0.3, "Threshold": 0.1, "RepeatAlarmIntervalThreshold": 0.5}
@@ -156,7 +162,9 @@ def test_a_live_stream(box: Site, sample: str, videos: dict[str, Path]) -> None:
 
 
 def test_after_a_restart_one_engine_works_on_and_a_finished_file_stays_finished(
-    box: Site, sample: str, videos: dict[str, Path]  # noqa: F811
+    box: Site,
+    sample: str,
+    videos: dict[str, Path],  # noqa: F811
 ) -> None:
     lasting = engines.add_plan(box, watching("FACE_DETECT", videos["carphone"], **FACES))
     once = engines.add_plan(
@@ -201,7 +209,8 @@ def test_the_environment_is_built_from_nothing(box: Site, tame: Misbehaving) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["OTHER", "PORT", "PATH", "LD_PRELOAD", "PYTHONPATH", "XPU_INDEX", "CUDA_VISIBLE_DEVICES", "ACSMP_X"]
+    "name",
+    ["OTHER", "PORT", "PATH", "LD_PRELOAD", "PYTHONPATH", "XPU_INDEX", "CUDA_VISIBLE_DEVICES", "ACSMP_X"],
 )
 def test_an_environment_that_is_not_declared_is_refused(box: Site, tame: Misbehaving, name: str) -> None:
     body = {"AlgoFilePackageID": tame.id, "ComputilityCode": box.app.local_code if box.app else ""}
@@ -245,7 +254,9 @@ def test_every_call_makes_a_service_of_its_own(box: Site, tame: Misbehaving) -> 
     for service in (one, two):
         engines.until_running(box, service)
     found = box.client.fine(
-        "POST", f"{SERVICES}/Search", {"ComputilityCode": box.settings.site_code, "AlgoFilePackageID": tame.id}
+        "POST",
+        f"{SERVICES}/Search",
+        {"ComputilityCode": box.settings.site_code, "AlgoFilePackageID": tame.id},
     )
     assert {record["AlgoServiceID"] for record in found["Records"]} == {one, two}
     assert len(tame.pids()) == 2

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from acsmpd.store import plans
+from acsmpd.store.tables import Task
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import PACKAGE_ID, make_package, task_info
 from tests.support.site import Site
@@ -255,3 +257,41 @@ def test_an_id_that_is_another_tasks_is_not_believed(site: Site, cad: FakeCad) -
     site.client.fine("DELETE", f"/ACSMP/Tasks/{second}?Wait=20")
     wait_until(lambda: len(cad.running_tasks()) == 1, what="only the first left")
     assert cad.running_tasks()[0].stream_url != "rtsp://10.0.0.9/b"
+
+
+def test_what_was_read_may_be_written_back(site: Site, cad: FakeCad) -> None:
+    """A read shows the present place; writing it back neither restarts the instance nor ties it."""
+    plan = start(site)
+    instance = running(site, plan)["AlgoTaskInfos"][0]["ID"]
+    shown = site.client.fine("GET", f"/ACSMP/TaskInstances/{instance}")
+    assert shown["ComputilityCode"] == cad.code
+    site.client.fine("PUT", f"/ACSMP/TaskInstances/{instance}", shown)
+    looks(cad)
+    for method in ("PUT", "DELETE"):
+        assert cad.calls(method, ".*") == []
+    assert len(cad.calls("POST", "/CAD/AlgoTasks")) == 1
+    with site.app.store.read() as tx:  # type: ignore[union-attr]
+        row = plans.any_instance(tx, instance)
+    assert row is not None
+    assert (row["device"], row["service_id"], row["revision"]) == ("", "", 0)
+
+
+def test_a_task_is_not_created_anew_before_the_old_one_is_gone(site: Site, cad: FakeCad) -> None:
+    """A change is under way on the device when a pin takes its place away: delete first, then create."""
+    plan = start(site)
+    instance = running(site, plan)["AlgoTaskInfos"][0]["ID"]
+    cad.slow(1.0, operation="cad.update_algo_task")
+    new = {"StreamOptions": {"VideoStreamOptions": {"Url": "rtsp://10.0.0.9/other"}}}
+    site.client.fine("PUT", f"/ACSMP/TaskInstances/{instance}", new)
+    wait_until(lambda: cad.calls("PUT", "/CAD/AlgoTasks/[^/]+"), what="the update under way")
+    with site.app.store.write() as tx:  # type: ignore[union-attr]
+        [task] = plans.tasks(tx, Task.instance_id == instance)
+        plans.change_task(tx, task.id, wanted="gone")
+    cad.slow(0, operation="cad.update_algo_task")
+    wait_until(lambda: cad.calls("DELETE", "/CAD/AlgoTasks/[^/]+"), what="the delete")
+    wait_until(lambda: len(cad.calls("POST", "/CAD/AlgoTasks")) == 2, what="the new create")
+    running(site, plan)
+    order = [(call.method, call.path.split("/")[-1]) for call in cad.calls("", "/CAD/AlgoTasks(/[^/]+)?")]
+    kinds = [method for method, _ in order if method != "GET"]
+    assert kinds == ["POST", "PUT", "DELETE", "POST"]
+    assert cad.max_running == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -78,12 +78,19 @@ def test_the_first_password_opens_nothing_but_its_own_change(fresh: tuple[Site, 
             assert new not in answer.message
         wrong = person.put("/ACSMP/Password", {"OldPassword": "guess", "NewPassword": second})
         refused(wrong, 401, 40102, WRONG_WORDS)
+    written = site.data / "keys" / "first-admin-password"
+    assert written.exists()
     assert person.put("/ACSMP/Password", {"OldPassword": first, "NewPassword": second}).code == 0
+    assert not written.exists()
     refused(person.post("/ACSMP/Tasks/Search", {}), 401, 40101)
     refused(admin.login(first), 401, 40102)
+    written.write_text("that of somebody else\n")
     again = admin.login(second).data
+    third = {"OldPassword": second, "NewPassword": "one more quite different 8"}
     assert (again["MustChangePassword"], again["IdleSeconds"]) == (False, 1800)
     assert Client(site.url, again["Token"]).post("/ACSMP/Tasks/Search", {}).code == 0
+    assert Client(site.url, again["Token"]).put("/ACSMP/Password", third).code == 0
+    assert written.exists()
 
 
 def test_a_login_may_be_encrypted_and_ends_with_logout(site: Site) -> None:
@@ -137,14 +144,32 @@ def test_a_person_waits_too_and_an_unknown_name_is_told_the_same(site: Site) -> 
         body = {"Username": name, "Password": password}
         return ask_from(address, site, "POST", "/ACSMP/Login", body)
 
+    assert login("admin", ADMIN_PASSWORD, "127.0.0.23").code == 0
     said = [login(name, "guess", "127.0.0.21") for name in ("admin", "nobody") for _ in range(4)]
     assert {(one.status, one.code, one.message) for one in said} == {(401, 40102, WRONG_WORDS)}
     for name in ("admin", "nobody"):
-        answer = login(name, ADMIN_PASSWORD, "127.0.0.22")  # from wherever: it is the account that waits
+        answer = login(
+            name, ADMIN_PASSWORD, "127.0.0.22"
+        )  # from wherever it has not been in: the account waits
         refused(answer, 429, 42901, "too many wrong tries")
         assert 1 <= int(answer.response.headers["Retry-After"]) <= 2
+    assert login("admin", ADMIN_PASSWORD, "127.0.0.23").code == 0, "who has been in is not kept out by others"
     wait_until(
         lambda: login("admin", ADMIN_PASSWORD, "127.0.0.22").code == 0,
         seconds=10,
         what="no account is locked",
     )
+
+
+def test_a_refused_login_is_written_down_with_the_name_and_without_the_password(site: Site) -> None:
+    assert site.app is not None
+    body = {"Username": "somebody", "Password": "a-guess-that-fails"}
+    refused(ask_from("127.0.0.32", site, "POST", "/ACSMP/Login", body), 401, 40102)
+
+    def rows() -> list[Any]:
+        with site.app.store.read() as tx:  # type: ignore[union-attr]
+            return tx.sql("SELECT * FROM audit WHERE address = '127.0.0.32'")
+
+    [row] = wait_until(rows, seconds=5, what="the audit row")
+    assert "somebody" in row
+    assert "a-guess-that-fails" not in str(row)

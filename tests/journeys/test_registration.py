@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from acsmpd import offline
+from acsmpd import faults, offline
 from acsmpd.clock import Clock
 from acsmpd.security.sm2 import encrypt
+from acsmpd.security.throttle import RateLimit
 from tests.journeys.conftest import Ahead
 from tests.support.registering import (
+    ADMIN_PASSWORD,
     DEVICE_PASSWORD,
     WRONG_WORDS,
     alarms,
@@ -128,6 +130,24 @@ def test_a_wrong_password_for_a_known_code_changes_nothing_and_is_shown(site: Si
     assert keepalive(site, 22, token).code == 0
 
 
+@pytest.mark.parametrize(
+    "ip", ["127.0.0.1/cgi/reboot?x=1#", "u@127.0.0.1", "127.0.0.1:80", "[::1]", "fe80::1%/x", "a b", ""]
+)
+def test_where_it_is_called_is_a_host_and_nothing_more(site: Site, ip: str) -> None:
+    with unchanged(site):
+        refused(register(site, 25, IP=ip), 400, 40001, "$.IP", "an IP address or a host name")
+
+
+def test_a_preset_url_names_a_host_and_nothing_more(site: Site) -> None:
+    with unchanged(site):
+        for url in ("http://u_x:80", "http://a%2Fb:80", "http://[fe80::1%25x]:80", "ftp://10.0.0.1"):
+            with pytest.raises(faults.InvalidField, match="^--url: "):
+                offline.add_device(
+                    site.settings, Clock(), code(61), username="cad", password=DEVICE_PASSWORD, url=url,
+                    kind="CAD", family="cad", prefix="", pin=None, cluster="", nodes=(),
+                )  # fmt: skip
+
+
 def test_our_own_code_cannot_be_registered(site: Site) -> None:
     own = {"Code": "11010000005020000001", "Password": ""}
     with unchanged(site):
@@ -220,6 +240,22 @@ def test_pending_registrations_are_bounded_per_address(tmp_path: Path) -> None:
         assert len(records(site)["Claim"]) == 7
 
 
+def test_a_claim_without_a_place_costs_no_decryption(tmp_path: Path) -> None:
+    with running(tmp_path / "site", enrolment_mode="approval", local_enabled="false") as site:
+        cipher = encrypt(site.client.fine("GET", "/ACSMP/System/PublicKey")["PublicKey"], DEVICE_PASSWORD)
+        broken = tampered(cipher, len(cipher) - 2)  # who looks at it finds it wrong: 40102
+        refused(register(site, 40, Password=broken), 401, 40102)
+        for number in range(5):
+            refused(register(site, 40 + number), 403, 40302)
+        with unchanged(site):
+            refused(
+                register(site, 45, Password=broken), 403, 40302, code(45), "waits for an operator's approval"
+            )
+        refused(register(site, 45, "127.0.0.2", Password=broken), 401, 40102)
+        refused(register(site, 44, Password=broken), 401, 40102)  # that one has its place
+        refused(register(site, 44, Password=cipher), 403, 40302)
+
+
 def _claims(site: Site, number: int) -> list[Any]:
     answer = site.client.get(f"/ACSMP/Computility/{code(number)}")
     return list(answer.data["Claims"]) if answer.code == 0 else []
@@ -256,6 +292,28 @@ def test_from_the_fourth_wrong_password_on_a_device_waits(site: Site) -> None:
         refused(answer, 429, 42901, "too many wrong tries", "wait")
     assert 1 <= int(answer.response.headers["Retry-After"]) <= 2
     registered(site, 71, "127.0.0.20")  # another code at this address does not
+
+
+def test_passwords_that_cost_are_taken_at_a_rate(tmp_path: Path) -> None:
+    with running(tmp_path / "site", local_enabled="false") as site:
+        assert site.app is not None
+        cipher = encrypt(site.client.fine("GET", "/ACSMP/System/PublicKey")["PublicKey"], DEVICE_PASSWORD)
+        two = RateLimit(0, burst=2, what="passwords a second from this address")
+        object.__setattr__(site.app.platform, "proofs", two)
+        who = {"Code": code(73), "Username": "cad", "Password": cipher}
+        assert register(site, 73, Password=cipher).code == 0
+        assert ask_from("127.0.0.1", site, "POST", "/ACSMP/UnRegister", who).code == 0
+        login = {"Username": "admin", "Password": ADMIN_PASSWORD}
+        with unchanged(site):
+            for answer in (
+                register(site, 73, Password=cipher),
+                ask_from("127.0.0.1", site, "POST", "/ACSMP/UnRegister", who),
+                ask_from("127.0.0.1", site, "POST", "/ACSMP/Login", login),
+            ):
+                refused(answer, 429, 42901, "passwords a second from this address")
+                assert answer.response.headers["Retry-After"] == "1"
+        assert register(site, 74).code == 0  # plain text is only compared
+        assert ask_from("127.0.0.2", site, "POST", "/ACSMP/Login", login).code == 0
 
 
 def test_after_twenty_wrong_tries_an_address_waits(site: Site) -> None:

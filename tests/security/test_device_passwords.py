@@ -8,6 +8,7 @@ import time
 import pytest
 
 from acsmpd import faults
+from acsmpd.security.gate import waiting_within
 from acsmpd.security.sm2 import DecryptGate, open_device_password
 from tests.security.sm2_peers import KEY, NEW, PLAIN
 from tests.support.wait import wait_until
@@ -36,6 +37,11 @@ def test_modes() -> None:
     with pytest.raises(ValueError, match=r"passwords\.mode is 'sm4', not auto, sm2 or plain"):
         open_device_password("admin", "sm4", KEY, gate)
     assert gate.here == 0
+
+
+@pytest.mark.parametrize(("threads", "waiting"), [(2, 2), (8, 2), (16, 4), (64, 16), (256, 64)])
+def test_who_waits_at_a_gate_leaves_threads_for_others(threads: int, waiting: int) -> None:
+    assert waiting_within(threads) == waiting
 
 
 def test_a_full_gate_says_slow_down_but_plain_text_and_garbage_need_no_place() -> None:

@@ -178,6 +178,89 @@ def test_nobody_waits_over_15_minutes_and_an_account_over_a_minute(
     assert _wait(throttle, "admin", HERE, now.later(900)) == 0
 
 
+# --- accounts of people ----------------------------------------------------------------------------
+
+
+def _account_wait(throttle: Throttle, address: str, now: Moment) -> int:
+    try:
+        throttle.check_account("admin", address, now)
+    except faults.SlowDown as fault:
+        return int(fault.retry_after_seconds or 0)
+    return 0
+
+
+def _guess(throttle: Throttle, address: str, count: int, now: Moment = START) -> Moment:
+    """Wrong tries from one address, every one as early as it is let through."""
+    for _ in range(count):
+        now = now.later(_account_wait(throttle, address, now))
+        throttle.account_failed("admin", address, now)
+    return now
+
+
+EVIL, OTHER = "10.0.0.66", "10.0.0.77"
+
+
+def test_an_account_waits_everywhere_but_where_it_has_been_entered_from() -> None:
+    throttle = Throttle()
+    throttle.account_succeeded("admin", HERE)
+    now = _guess(throttle, EVIL, 8)
+    assert _account_wait(throttle, EVIL, now) == 32
+    assert _account_wait(throttle, OTHER, now) == 32
+    assert _account_wait(throttle, HERE, now) == 0
+
+
+def test_where_it_has_been_entered_from_it_waits_for_its_own_wrong_tries() -> None:
+    throttle = Throttle()
+    throttle.account_succeeded("admin", HERE)
+    assert _account_wait(throttle, HERE, _guess(throttle, HERE, 6)) == 8
+
+
+def test_one_address_does_not_keep_others_out_with_one_try_a_minute() -> None:
+    throttle = Throttle()
+    now = _guess(throttle, EVIL, 10)
+    told = _account_wait(throttle, HERE, now)
+    assert told == 60
+    for second in range(1, told + 1):
+        at = now.later(second)
+        if _account_wait(throttle, EVIL, at) == 0:
+            throttle.account_failed("admin", EVIL, at)
+        assert (_account_wait(throttle, HERE, at) == 0) == (second == told)
+    now = now.later(told)
+    throttle.account_failed("admin", HERE, now)  # its turn is used
+    assert _account_wait(throttle, HERE, now) == 60
+
+
+def test_success_forgets_the_wrong_tries_made_there_and_no_others() -> None:
+    throttle = Throttle()
+    now = _guess(throttle, HERE, 2)
+    throttle.account_succeeded("admin", HERE)
+    now = _guess(throttle, EVIL, 3, now)
+    assert _account_wait(throttle, OTHER, now) == 0
+    throttle.account_succeeded("admin", HERE)
+    now = _guess(throttle, EVIL, 1, now)
+    assert _account_wait(throttle, OTHER, now) == 2
+
+
+def test_twenty_wrong_tries_of_accounts_make_an_address_wait_wherever_it_has_been() -> None:
+    throttle = Throttle()
+    throttle.account_succeeded("admin", HERE)
+    for number in range(20):
+        throttle.account_failed(f"user{number}", HERE, START)
+    assert _account_wait(throttle, HERE, START) == 900
+
+
+def test_an_account_remembers_sixteen_addresses() -> None:
+    throttle = Throttle()
+    for number in range(17):
+        throttle.account_succeeded("admin", f"10.7.{number}.1")
+    now = _guess(throttle, EVIL, 4)
+    assert _account_wait(throttle, "10.7.0.1", now) == 2
+    assert [_account_wait(throttle, f"10.7.{number}.1", now) for number in range(1, 17)] == [0] * 16
+    for number in range(2000):
+        throttle.account_succeeded(f"user{number}", HERE)
+    assert len(throttle._known) == 1000
+
+
 # --- RateLimit -------------------------------------------------------------------------------------
 
 
@@ -205,6 +288,20 @@ def test_fifty_a_second_from_one_address() -> None:
     assert _taken(limit, "10.0.0.10", START, 80) == 50
     assert _taken(limit, HERE, START.later(0.5), 80) == 25
     assert _taken(limit, HERE, START.later(10), 80) == 50
+
+
+def test_a_burst_may_be_larger_than_a_second() -> None:
+    limit = RateLimit(5, burst=20, what="passwords a second from this address")
+    passed = 0
+    with pytest.raises(faults.SlowDown, match="more than 5 passwords a second from this address, wait 1 s"):
+        for _ in range(40):
+            limit.take(HERE, START)
+            passed += 1
+    assert passed == 20
+    for _ in range(5):
+        limit.take(HERE, START.later(1))
+    with pytest.raises(faults.SlowDown):
+        limit.take(HERE, START.later(1))
 
 
 def test_refusals_are_not_counted_and_a_clock_set_back_earns_nothing() -> None:

@@ -204,6 +204,7 @@ def test_aliases_the_contract_asks_for() -> None:
         "cad.list_algo_packages": [
             ("GET", "/CAD/Machine/AlgoPackages"),
             ("POST", "/CAD/Machine/AlgoPackages/Search"),
+            ("POST", "/CAD/Machine/AlgoPackages/search"),
             ("POST", "/CAD/Machine/AlgoPackages:search"),
         ],
         "cad.resume_algo_task": [("POST", "/CAD/AlgoTasks/<ID>/resume")],

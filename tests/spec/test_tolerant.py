@@ -258,3 +258,27 @@ def test_a_token_comes_back() -> None:
     answer = read_tolerant(computility.RegisterResponse, b'{"Code":"0","Message":"ok","Data":{"Token":"t"}}')
     assert answer.data is not None
     assert answer.data.token == "t"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [(127.8, 128), ("127.8", 128), ("128", 128), ("64%", 64), (1e300, None), ("%", None), (True, None)],
+)
+def test_an_integer_measured_more_finely_is_rounded(said: Any, read: int | None) -> None:
+    assert read_tolerant(monitoring.DeviceInfo, {"Memory": said}).memory == read
+
+
+@pytest.mark.parametrize(
+    ("said", "read"), [("23.3%", 23.3), (" 23.3 % ", 23.3), ("x%", None), ("nan%", None)]
+)
+def test_a_percentage_is_read_without_its_sign(said: Any, read: float | None) -> None:
+    answer = read_tolerant(
+        monitoring.DeviceInfo, {"CpuUtilization": said, "CpuUtilizationList": {"5.0": said}}
+    )
+    assert answer.cpu_utilization == read
+    assert answer.cpu_utilization_list == ([] if read is None else [{"5": read}])
+
+
+@pytest.mark.parametrize("code", ["0%", 0.3, "0.3", -0.4])
+def test_a_code_is_never_rounded_to_success(code: Any) -> None:
+    assert read_tolerant(paging.EmptyResponse, {"Code": code, "Message": "m"}).code is None

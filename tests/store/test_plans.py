@@ -33,7 +33,7 @@ def test_a_plan_number_is_never_given_twice(store: Store) -> None:
 
 def test_counts_of_plans_by_status_with_their_cameras(store: Store) -> None:
     with store.write() as tx:
-        one, two = add_plan(tx), add_plan(tx)
+        one, two, empty = add_plan(tx), add_plan(tx), add_plan(tx)
         for number, (plan, status, camera, deleted) in enumerate(
             [
                 (one, "RUNNING", "c1", False),
@@ -41,15 +41,24 @@ def test_counts_of_plans_by_status_with_their_cameras(store: Store) -> None:
                 (one, "ERROR", "c2", False),
                 (one, "PENDING", "", False),
                 (one, "RUNNING", "c3", True),
+                (two, "PAUSED", "rtsp://10.0.0.9/a", False),
+                (two, "PAUSED", "rtsp://10.0.0.9/a", False),
+                (two, "PAUSED", "rtsp://10.0.0.9/b", False),
+                (two, "PAUSED", "c1", False),
+                (two, "PAUSED", "", False),
             ]
         ):
-            add_instance(
-                tx, f"i{number}", plan_id=plan, status=status, stream_device_id=camera, deleted=deleted
-            )
-        found = plans.counts(tx, [one, two])
+            where = {"stream_device_id": camera}
+            if camera.startswith("rtsp:"):
+                where = {"info": {"StreamOptions": {"VideoStreamOptions": {"Url": camera}}}}
+            add_instance(tx, f"i{number}", plan_id=plan, status=status, deleted=deleted, **where)
+        found = plans.counts(tx, [one, two, empty])
         assert plans.counts(tx, []) == {}
     assert found[one] == {"PENDING": 1, "ERROR": 1, "RUNNING": 2, "PAUSED": 0, "FINISHED": 0, "devices": 2}
-    assert set(found[two].values()) == {0}
+    assert (found[two]["PAUSED"], found[two]["devices"]) == (5, 3), (
+        "a stream without a code counts by its Url"
+    )
+    assert set(found[empty].values()) == {0}
 
 
 # --- instances ---------------------------------------------------------------------------------------

@@ -143,7 +143,8 @@ def test_a_search_pages_in_its_order(store: Store) -> None:
         query = results.search(Result.event_ms >= 2000)
         columns = {"EventTime": Result.event_ms}
         rows, total = page_of(tx, query, Page(1, 10, (("EventTime", True),)), columns, Result.id)
-    assert ([row["event_ms"] for row in rows], total) == ([3000, 2000], 2)
+        assert ([(row["id"], row["size"]) for row in rows], total) == ([(1, 0), (3, 0)], 2)
+        assert [row["event_ms"] for row in results.some(tx, [3, 99, 1])] == [2000, 3000]
 
 
 # --- keeping within bounds ----------------------------------------------------------------------------
@@ -164,9 +165,9 @@ def test_what_is_undelivered_can_be_told(store: Store) -> None:
     first = add(store, "m1", files=((-1, "raw/a", 9), (0, "p/a", 5)), to=("http://a:1",))
     second = add(store, "m2", files=((0, "p/b", 5),))
     with store.read() as tx:
-        assert results.oldest(tx, 10) == [first, second]
-        assert results.oldest(tx, 1) == [first]
-        assert results.oldest(tx, 10, ~results.OUTSTANDING) == [second]
+        assert results.oldest(tx, 10) == [{"id": first, "size": 0}, {"id": second, "size": 0}]
+        assert results.oldest(tx, 1) == [{"id": first, "size": 0}]
+        assert results.oldest(tx, 10, ~results.OUTSTANDING) == [{"id": second, "size": 0}]
         assert [row["path"] for row in results.oldest_pictures(tx, 10, ~results.UNDELIVERED)] == ["p/b"]
         assert [row["path"] for row in results.oldest_pictures(tx, 10)] == ["raw/a", "p/a", "p/b"]
         assert results.undelivered_among(tx, ["raw/a", "p/a", "p/b"]) == 1

@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Daemon(Site):
     """A Site in another process; `kill` is what a power cut does to it."""
 
-    def __init__(self, data: Path, settings: Mapping[str, str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, settings: Mapping[str, str], environment: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(data, dict(settings))
         self._more, self._port = dict(environment or {}), _free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -36,8 +38,15 @@ class Daemon(Site):
 
     def start(self) -> Daemon:
         offline.init(self.settings, Clock(), "admin", "correct horse battery")
-        self.key = self.key or offline.create_key(self.settings, Clock(), "tests", ["system_admin", "operator"])
-        environ = {"PATH": os.environ["PATH"], **self._environ, "ACSMPD_SERVER_PORT": str(self._port), **self._more}
+        self.key = self.key or offline.create_key(
+            self.settings, Clock(), "tests", ["system_admin", "operator"]
+        )
+        environ = {
+            "PATH": os.environ["PATH"],
+            **self._environ,
+            "ACSMPD_SERVER_PORT": str(self._port),
+            **self._more,
+        }
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "acsmpd", "serve"], cwd=ROOT, env=environ, stdout=out, stderr=out
@@ -77,7 +86,9 @@ class Daemon(Site):
 @contextlib.contextmanager
 def daemon(data: Path, environment: Mapping[str, str] | None = None, **settings: str) -> Iterator[Daemon]:
     """A started Daemon; settings as `running` of tests.support.site takes them."""
-    named = {name if name.startswith("ACSMPD_") else f"ACSMPD_{name.upper()}": v for name, v in settings.items()}
+    named = {
+        name if name.startswith("ACSMPD_") else f"ACSMPD_{name.upper()}": v for name, v in settings.items()
+    }
     one = Daemon(data, named, environment)
     try:
         yield one.start()

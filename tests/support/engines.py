@@ -23,7 +23,7 @@ from tests.support.wait import wait_until
 
 PYTHON = "/usr/bin/python3"
 
-ENGINE = r'''
+ENGINE = r"""
 import http.server, json, os, signal, subprocess, sys, threading, time, urllib.error, urllib.request
 
 TASKS, LOCK, HELD = {}, threading.Lock(), []
@@ -223,7 +223,7 @@ def main():
 
 
 main()
-'''
+"""
 
 
 class Misbehaving:
@@ -324,7 +324,9 @@ def service_path(site: Site, service_id: str) -> str:
 
 def until_running(site: Site, service_id: str, seconds: float = 20.0) -> dict[str, Any]:
     """The service as shown, once it is RUNNING."""
-    return dict(site.until(service_path(site, service_id), lambda d: d["Status"] == "RUNNING", seconds=seconds))
+    return dict(
+        site.until(service_path(site, service_id), lambda d: d["Status"] == "RUNNING", seconds=seconds)
+    )
 
 
 def until_error(site: Site, service_id: str, words: str, seconds: float = 20.0) -> str:
@@ -337,6 +339,12 @@ def until_error(site: Site, service_id: str, words: str, seconds: float = 20.0) 
     return str(found["LastError"])
 
 
+def until_told(site: Site, service_id: str, words: str) -> str:
+    """The LastError with these words; the service may be on its way again already."""
+    path = service_path(site, service_id)
+    return str(site.until(path, lambda d: words in (d.get("LastError") or ""))["LastError"])
+
+
 def unload(site: Site, package_id: str, *service_ids: str, force: bool = False) -> None:
     """Unload and wait until it is gone."""
     body: dict[str, Any] = {"AlgoFilePackageID": package_id, "ComputilityCode": site.settings.site_code}
@@ -345,10 +353,14 @@ def unload(site: Site, package_id: str, *service_ids: str, force: bool = False) 
     path = f"/ACSMP/AlgoServices/Devices/UnInstall?Wait=25{'&Force=true' if force else ''}"
     site.client.fine("POST", path, body)
     for service_id in service_ids:
-        wait_until(lambda one=service_id: site.client.get(service_path(site, one)).code == 40401, what="unloaded")
+        wait_until(
+            lambda one=service_id: site.client.get(service_path(site, one)).code == 40401, what="unloaded"
+        )
 
 
-def add_plan(site: Site, *infos: dict[str, Any], kind: str = "VIDEO_REALTIME", wait: int = 20, **more: Any) -> int:
+def add_plan(
+    site: Site, *infos: dict[str, Any], kind: str = "VIDEO_REALTIME", wait: int = 20, **more: Any
+) -> int:
     """A started PERIODIC plan of these instances."""
     body = {
         "Name": "watch", "Type": kind, "Mode": "PERIODIC", "AutoStart": True,
@@ -359,11 +371,15 @@ def add_plan(site: Site, *infos: dict[str, Any], kind: str = "VIDEO_REALTIME", w
 
 def instances(site: Site, plan: int) -> list[dict[str, Any]]:
     """The plan's instances with their states, in order."""
-    page = site.client.fine("POST", "/ACSMP/TaskInstances/Search", {"TaskID": plan, "PageRequest": {"PageSize": 100}})
+    page = site.client.fine(
+        "POST", "/ACSMP/TaskInstances/Search", {"TaskID": plan, "PageRequest": {"PageSize": 100}}
+    )
     return sorted(page["PageContent"], key=lambda one: one["Number"])
 
 
-def until_instance(site: Site, plan: int, status: str, words: str = "", seconds: float = 20.0) -> dict[str, Any]:
+def until_instance(
+    site: Site, plan: int, status: str, words: str = "", seconds: float = 20.0
+) -> dict[str, Any]:
     """The plan's only instance, once it has this status and its reason these words."""
     last: list[dict[str, Any]] = []
 

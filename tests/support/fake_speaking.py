@@ -135,21 +135,37 @@ def _target() -> dict[str, Any]:
     }
 
 
+BOX_TARGET = {
+    "areaId": 0,
+    "targetId": "PERSON:429:0",
+    "targetScore": 0.97,
+    "targetType": "PERSON",
+    "trackId": "429",
+    "points": [{"x": 0.4, "y": 0.1}, {"x": 0.5, "y": 0.6}],
+}
+"""A target in a box's own spelling."""
+
+
 def multipart_of(task: FakeTask, code: str, pictures: Iterable[bytes]) -> list[tuple[str, Part]]:
-    """The same in the form real boxes of this lineage send: alarm_info and the pictures as parts."""
-    now = datetime.now()
+    """The same in the form real boxes of this lineage send: alarm_info, and the pictures by the number of their part."""
     result = result_of(task, {})
     given = list(pictures)
-    event = {"eventType": result["EventID"], "ruleId": 0, "targets": result["Targets"]}
+    event = {"eventType": result["EventID"], "ruleId": 0, "areaIds": [0], "targets": [BOX_TARGET]}
     alarm = {
         "additional": {
             "device_id": code,
-            "channel_id": task.stream_url,
-            "alarm_major": "warehouse",
+            "channel_id": 0,
+            "alarm_major": "alert_alarm",
             "alarm_minor": result["EventID"],
-            "alarm_time": now.strftime("%Y-%m-%d %H:%M:%S"),
+            "alarm_time": str(result["Pts"]),
         },
-        "full_images": [{"name": f"full_image_{at}", "format": "jpeg"} for at in range(len(given))],
+        "full_images": [
+            {
+                "original_resolution": {"width_pixels": 1, "height_pixels": 1},
+                "image_data": {"image_data_format": 1, "value": str(at)},
+            }
+            for at in range(len(given))
+        ],
         "warehouseV20Events": {
             "algoCabinName": result["AlgoCaBinName"],
             "version": result["Version"],
@@ -161,7 +177,7 @@ def multipart_of(task: FakeTask, code: str, pictures: Iterable[bytes]) -> list[t
         ("alarm_info", (None, json.dumps(alarm).encode(), "application/json")),
     ]
     for at, picture in enumerate(given):
-        parts.append((f"full_image_{at}", (f"full_image_{at}.jpg", picture, "image/jpeg")))
+        parts.append(("picture", (f"{at}.jpg", picture, "image/jpeg")))
     return parts
 
 

@@ -81,4 +81,6 @@ def test_it_sends_results_as_a_form(loaded: Site) -> None:
         assert body.count(b"Content-Disposition: form-data") == 3
         assert b'name="alarm_info"' in body
         assert b'"alarmEvents": [{"eventType": "FIRE"' in body
+        assert b'"targetId": "PERSON:429:0"' in body
+        assert b'"image_data": {"image_data_format": 1, "value": "1"}' in body
         assert TINY_JPEG in body

@@ -175,9 +175,11 @@ def test_nothing_sent_is_temporary(wire: Wire, operation: Operation) -> None:
         (307, OK, Permanent, "it answered HTTP 307, redirects are not followed"),
         (408, b"", Temporary, "it answered HTTP 408"),
         (429, {"Code": 42901, "Message": "slow"}, Temporary, 'it answered HTTP 429, Code 42901 "slow"'),
-        (500, b"Traceback secret", Temporary, "it answered HTTP 500"),
+        (500, b"Traceback secret", Unknown, "it answered HTTP 500"),
         (503, {"code": "9", "message": "later"}, Temporary, 'it answered HTTP 503, Code 9 "later"'),
         (502, b"", Unknown, "it answered HTTP 502"),
+        (501, b"", Temporary, "it answered HTTP 501"),
+        (507, b"", Temporary, "it answered HTTP 507"),
         (504, b"", Unknown, "it answered HTTP 504"),
         (200, {"Code": 404, "Message": "gone"}, Missing, 'it answered Code 404 "gone"'),
         (200, {"Code": "40401", "Message": "gone"}, Missing, 'it answered Code 40401 "gone"'),
@@ -185,7 +187,7 @@ def test_nothing_sent_is_temporary(wire: Wire, operation: Operation) -> None:
         (200, {"Code": "E_BUSY", "Message": "no"}, Permanent, 'it answered Code E_BUSY "no"'),
         (200, {"Code": -1}, Permanent, 'it answered Code -1 ""'),
         (200, {"Code": 1, "Message": None, "Data": ""}, Permanent, 'it answered Code 1 ""'),
-        (500, OK, Temporary, 'it answered HTTP 500, Code 0 "success"'),
+        (500, OK, Unknown, 'it answered HTTP 500, Code 0 "success"'),
     ],
 )
 def test_classes_of_answers_to_a_change(
@@ -197,7 +199,7 @@ def test_classes_of_answers_to_a_change(
     assert fault.message.endswith(ending)
 
 
-@pytest.mark.parametrize("status", [502, 504])
+@pytest.mark.parametrize("status", [500, 502, 504])
 def test_a_gateway_failure_of_a_read_is_temporary(wire: Wire, status: int) -> None:
     with serving(replying(status, b"")) as server:
         assert type(fault_of(wire, SEARCH, server.url)) is Temporary

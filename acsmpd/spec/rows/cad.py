@@ -93,6 +93,7 @@ OPERATIONS: tuple[Operation, ...] = (
         aliases=(
             ("GET", "/CAD/Machine/AlgoPackages"),
             ("POST", "/CAD/Machine/AlgoPackages/Search"),
+            ("POST", "/CAD/Machine/AlgoPackages/search"),
             ("POST", "/CAD/Machine/AlgoPackages:search"),
         ),
         audit="counted",

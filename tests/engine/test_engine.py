@@ -1,0 +1,148 @@
+"""The loop: its managers in order, none starving the rest; started, woken, stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from acsmpd.clock import Moment
+from acsmpd.engine.core import Retries
+from acsmpd.engine.engine import Engine
+from acsmpd.engine.lanes import Lanes
+from tests.engine.bench import BEGIN, Bench
+from tests.support.wait import wait_until
+
+
+class Duty:
+    """A manager that notes when it was called, and may fail."""
+
+    def __init__(self, seen: list[tuple[str, float]], name: str, error: Exception | None = None) -> None:
+        self._seen, self._name, self._error = seen, name, error
+
+    def ensure(self, now: Moment) -> None:
+        self._seen.append((self._name, now.mono))
+        if self._error is not None:
+            raise self._error
+
+
+def engine(works: Bench, *duties: Duty, beats: list[int] | None = None) -> Engine:
+    told = beats if beats is not None else []
+    return Engine(works.core, duties, (works.steps, works.sights), lambda: told.append(1))
+
+
+def test_managers_are_called_in_order_with_the_moment_given(works: Bench) -> None:
+    seen: list[tuple[str, float]] = []
+    one = engine(works, Duty(seen, "a"), Duty(seen, "b"))
+    one.loop(BEGIN)
+    one.loop(BEGIN.later(5))
+    assert seen == [("a", 10_000.0), ("b", 10_000.0), ("a", 10_005.0), ("b", 10_005.0)]
+    assert one.passes == 2
+
+
+def test_a_failing_manager_is_logged_and_does_not_starve_the_rest(
+    works: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[str, float]] = []
+    one = engine(works, Duty(seen, "a"), Duty(seen, "b", ZeroDivisionError("by a test")), Duty(seen, "c"))
+    with caplog.at_level(logging.ERROR):
+        one.loop(BEGIN)
+        one.loop(BEGIN)
+    assert [name for name, _ in seen] == ["a", "b", "c"] * 2
+    assert [record.getMessage() for record in caplog.records] == ["the duty Duty failed"] * 2
+    assert caplog.records[0].exc_info is not None
+
+
+def test_a_real_duty_that_fails_leaves_the_others_working(
+    works: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    works.device()
+    works.package()
+    with works.store.write() as tx:
+        tx.sql("UPDATE capability SET event_ids = 'no json'")  # placement cannot read it
+    works.load()
+    works.instance()
+    works.run(6)
+    assert works.the_load().status == "RUNNING"
+    assert works.plant.told() == ["push", "load"]
+    assert {record.getMessage() for record in caplog.records} == {"the duty Placement failed"}
+
+
+def test_it_runs_when_woken_and_stops_when_told(works: Bench) -> None:
+    seen: list[tuple[str, float]] = []
+    beats: list[int] = []
+    one = engine(works, Duty(seen, "a"), beats=beats)
+    one.start()
+    wait_until(lambda: len(beats) >= 1)
+    before = one.passes
+    works.core.wake()
+    wait_until(lambda: one.passes > before)
+    one.stop()
+    assert not one._thread.is_alive()
+    assert abs(len(beats) - one.passes) <= 1
+    assert works.steps.take("k", "d", lambda: None) is False
+
+
+def test_it_looks_without_being_woken(tmp_path: Path) -> None:
+    works = Bench(tmp_path / "fast", engine_tick_seconds="0.1")
+    try:
+        one = engine(works)
+        one.start()
+        wait_until(lambda: one.passes >= 3)
+        one.stop()
+    finally:
+        works.close()
+
+
+def test_stopping_waits_for_the_step_under_way(works: Bench) -> None:
+    begun, go, over = threading.Event(), threading.Event(), threading.Event()
+
+    def step() -> None:
+        begun.set()
+        assert go.wait(20)
+        over.set()
+
+    lanes = Lanes("own", 1, 1, lambda: None)
+    one = Engine(works.core, (), (lanes,), lambda: None)
+    one.start()
+    lanes.take("k", "d", step)
+    assert begun.wait(20)
+    stopping = threading.Thread(target=one.stop)
+    stopping.start()
+    assert works.core.stopping.wait(20)
+    assert not over.is_set()
+    go.set()
+    stopping.join(20)
+    assert over.is_set()
+
+
+def test_stopping_what_never_started_is_fine(works: Bench) -> None:
+    engine(works).stop()
+
+
+# --- retries ---------------------------------------------------------------------------------------------
+
+
+def test_a_subject_is_due_unless_it_waits() -> None:
+    retries = Retries()
+    assert retries.due("k", 0.0) is True
+    retries.wait("k", 10.0)
+    assert [retries.due("k", at) for at in (9.9, 10.0, 11.0)] == [False, True, True]
+    retries.wait("k", 20.0)
+    retries.clear("k")
+    retries.clear("k")
+    assert retries.due("k", 0.0) is True
+
+
+def test_what_is_due_is_dropped() -> None:
+    retries = Retries()
+    assert retries.next_due() is None
+    for number in range(1000):
+        retries.wait(f"k{number}", float(number))
+    assert retries.next_due() == 0.0
+    retries.prune(997.0)
+    assert len(retries._due) == 2
+    assert retries.next_due() == 998.0
+    assert retries.due("k998", 997.0) is False
