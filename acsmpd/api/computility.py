@@ -30,8 +30,8 @@ from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Claim, Computility
 
 ORDERS = {
-    "ID": Computility.created_ms, "ComputilityCode": Computility.code, "Type": Computility.type, "Name": Computility.name,
-    "State": Computility.state, "CreatedDate": Computility.created_ms,
+    "ID": Computility.created_ms, "ComputilityCode": Computility.code, "Type": Computility.type,
+    "Name": Computility.name, "State": Computility.state, "CreatedDate": Computility.created_ms,
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ STREAM_READ_BYTES = 256 * 1024
 HEADER_PATIENCE_SECONDS = 10.0
 """From its first byte on a header gets so long: it costs its sender nothing and holds a connection."""
 _BODY_PATIENCE = 10
+_ACCEPTED_AT_ONCE = 64
 _EVICTED_AT_ONCE = 16
 _EVICTABLE_AFTER_SECONDS = 1.0
 
@@ -215,6 +216,14 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         if self.accepting and len(self._map) >= self.adj.connection_limit:
             self._make_room()
         return bool(super().readable())
+
+    def handle_accept(self) -> None:
+        """See the base, for many at once: a turn with thousands of connections takes its time."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            before = len(self._map)
+            super().handle_accept()
+            if not before < len(self._map) < self.adj.connection_limit:
+                return
 
     def _make_room(self) -> None:
         """Close those that are worth least: who holds connections open must not lock others out."""

@@ -29,6 +29,10 @@ from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Copy, Load, Package, Service, Task
 
+OUR_NAMES = ("PORT", "PATH", "HOME", "TMPDIR")
+OUR_PREFIXES = ("LD_", "PYTHON", "XPU_", "CUDA_", "ACSMP_")
+"""What no request may set in an engine's environment, declared or not (conventions section 5)."""
+
 ONE_PER_PACKAGE = (Family.CAD, Family.EDGE)
 """Families on which a package has one service (conventions section 5)."""
 
@@ -196,6 +200,9 @@ def check_local(package: dict[str, Any], names: list[str]) -> None:
         raise faults.InvalidField(
             f"$.Env: {', '.join(unknown)[:200]} is not declared in the package's algo.yaml"
         )
+    ours = sorted(name for name in names if name in OUR_NAMES or name.startswith(OUR_PREFIXES))
+    if ours:
+        raise faults.InvalidField(f"$.Env: {', '.join(ours)[:200]} is set by this box, not by a request")
 
 
 def _service_settled(tx: Tx, service_id: str) -> bool:
@@ -317,33 +324,35 @@ def update_service(platform: Platform, call: Call) -> Reply:
         if not loads:
             raise faults.Conflict(f"service {service_id} is being unloaded")
         device = serving_device(tx, loads[0].device)
-        _rescale(tx, service, loads, device, asked.replicas, now)
-        _reconfigure(tx, service, loads, device, asked, now)
+        package_id = _reconfigure(tx, service, loads, device, asked, now)
+        _rescale(tx, {**service, "package_id": package_id}, device, asked.replicas, now)
         row = tx.rows(services.search(Service.id == service_id))[0]
     platform.wake()
     return Reply(service_item(platform, row, device), settled=lambda tx: _service_settled(tx, service_id))
 
 
-def _rescale(
-    tx: Tx, service: dict[str, Any], loads: list[Any], device: Device, replicas: int | None, now_ms: int
-) -> None:
+def _rescale(tx: Tx, service: dict[str, Any], device: Device, replicas: int | None, now_ms: int) -> None:
+    """Loads numbered from 0 up; the first one is what a search shows of the service, so the last ones go."""
     if replicas is None or replicas == service["replicas"]:
         return
     if device.family is not Family.LOCAL:
         raise faults.ReplicasNotPossible(
             f"computility {device.code} runs one replica of a package, not {replicas}"
         )
-    for number in range(len(loads), replicas):
+    here = (Load.service_id == service["id"], Load.wanted == True)
+    there = {row["replica"]: row["id"] for row in tx.rows(Load.select(Load.id, Load.replica).where(*here))}
+    for number in sorted(set(range(replicas)) - set(there)):
         add_load(tx, service["id"], service["package_id"], device.code, number, now_ms)
-    for load in loads[replicas:]:
-        services.change_load(tx, load.id, wanted=False, parked=False, changed_ms=now_ms)
+    for number, load_id in there.items():
+        if number >= replicas:
+            services.change_load(tx, load_id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
     services.change_service(tx, service["id"], replicas=replicas)
 
 
 def _reconfigure(
     tx: Tx, service: dict[str, Any], loads: list[Any], device: Device, asked: Any, now_ms: int
-) -> None:
-    """New environment, licence or version: the wish changes, and what runs is replaced load by load."""
+) -> str:
+    """New environment, licence or version: what runs is replaced load by load. The package it is of now."""
     values: dict[str, Any] = {}
     if asked.env is not None:
         values["env"] = [{"Name": item.name, "Value": item.value} for item in asked.env]
@@ -353,15 +362,16 @@ def _reconfigure(
         values["package_id"] = _other_version(tx, service["package_id"], asked.version)
     changed = {name: value for name, value in values.items() if service[name] != value}
     if not changed:
-        return
+        return str(service["package_id"])
     package = package_of(tx, changed.get("package_id", service["package_id"]))
     if device.family is Family.LOCAL:
         check_local(package, [item["Name"] for item in changed.get("env", service["env"])])
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
     services.change_service(tx, service["id"], **changed)
-    for load in loads:
+    for number, load in enumerate(loads):
         services.change_load(tx, load.id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
-        add_load(tx, service["id"], package["id"], device.code, 0, now_ms)
+        add_load(tx, service["id"], package["id"], device.code, number, now_ms)
+    return str(package["id"])
 
 
 def _other_version(tx: Tx, package_id: str, version: str) -> str:

@@ -91,7 +91,7 @@ class Asks:
 
         def progress(received: int, size: int | None) -> None:
             now = self._core.clock.now()
-            if now.mono - said[0] >= PROGRESS_SECONDS:
+            if now.mono - said[0] >= PROGRESS_SECONDS or received == size:
                 said[0] = now.mono
                 with self._core.store.write(durable=False) as tx:
                     asks.change(tx, row["id"], now.wall_ms, received=received, size=size)

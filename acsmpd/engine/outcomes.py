@@ -45,9 +45,9 @@ class Recorder:
             return False
         self._poke(item.device)
         if isinstance(result, Permanent):
-            return self._refused(tx, item, result, now)
+            return self._refused(tx, item, result, now, then)
         if isinstance(result, Temporary):
-            self._not_happened(tx, item, result.message)
+            self._not_happened(tx, item, result.message, then)
         else:
             self._unknown(tx, item, result.message)
         return False
@@ -111,14 +111,15 @@ class Recorder:
 
     # --- not done ------------------------------------------------------------------------------------
 
-    def _not_happened(self, tx: Tx, item: Item, text: str) -> None:
-        step = item.rung.step
+    def _not_happened(self, tx: Tx, item: Item, text: str, then: dict[str, Any]) -> None:
+        """The device has what it had before: a first push or load is not there, a repeated one may be."""
+        step, back = item.rung.step, {"sent": bool(then.get("sent"))}
         if item.kind == "copy":
-            services.change_copy(
-                tx, int(item.subject), error=text, **({"sent": False} if step == "push" else {})
-            )
+            held = then if back["sent"] else back
+            services.change_copy(tx, int(item.subject), error=text, **(held if step == "push" else {}))
         elif item.kind == "load":
-            services.change_load(tx, item.subject, error=text, **({"sent": False} if step == "load" else {}))
+            failed = {**back, **({"status": "ERROR"} if back["sent"] else {})}
+            services.change_load(tx, item.subject, error=text, **(failed if step == "load" else {}))
         else:
             plans.change_task(
                 tx, int(item.subject), reason=text, **({"sent": False} if step == "create_task" else {})
@@ -133,17 +134,17 @@ class Recorder:
         else:
             plans.change_task(tx, int(item.subject), reason=text, missing=0)
 
-    def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> bool:
+    def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment, then: dict[str, Any]) -> bool:
         """Park the subject; False when the refusal may pass by itself."""
         if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item, fault):
-            self._not_happened(tx, item, fault.message)
+            self._not_happened(tx, item, fault.message, then)
             return False
         text, step = fault.message, item.rung.step
         if item.kind == "copy":
             values: dict[str, Any] = {"sent": False, "status": 2} if step == "push" else {}
             services.change_copy(tx, int(item.subject), error=text, parked=True, **values)
         elif item.kind == "load":
-            values = {"sent": False, "status": "ERROR"} if step == "load" else {}
+            values = {"sent": bool(then.get("sent")), "status": "ERROR"} if step == "load" else {}
             services.change_load(tx, item.subject, error=text, parked=True, **values)
         else:
             values = {"sent": False, "status": "ERROR"} if step == "create_task" else {}

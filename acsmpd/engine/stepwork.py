@@ -199,7 +199,8 @@ def _as_list(value: Any) -> list[Any]:
 def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
     """Say in the ledger's row that the step is leaving: from here on the device may have it.
 
-    Returns what of the row becomes true only when the step is done.
+    Returns what of the row becomes true only when the step is done; of a copy or a load, what was true
+    before and stays so when this step does not happen (a re-load, a re-push).
     """
     step = item.rung.step
     values: dict[str, Any] = {"attempts": item.attempts + 1, "changed_ms": now_ms}
@@ -207,18 +208,21 @@ def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
         if step == "push":
             md5 = _md5_now(tx, item)
             values |= {"sent": True, "status": 1, "missing": 0, "progress": 0.0, "md5": md5}
+        before = services.copies(tx, Copy.id == int(item.subject))
         services.change_copy(tx, int(item.subject), **values)
-        return {}
+        held = [{"sent": one.sent, "md5": one.md5, "status": one.status} for one in before]
+        return held[0] if held else {}
     if item.kind == "load":
         if step == "load":
             values |= {"sent": True, "status": "INIT", "missing": 0}
+        load = services.load(tx, item.subject)
         services.change_load(tx, item.subject, **values)
-        return {}
-    held = _held_after(tx, item)
+        return {"sent": bool(load and load.sent)}
+    after = _held_after(tx, item)
     if step == "create_task":
-        values |= {"sent": True, "task_id": "", "missing": 0, "status": "PENDING", **held}
+        values |= {"sent": True, "task_id": "", "missing": 0, "status": "PENDING", **after}
     plans.change_task(tx, int(item.subject), **values)
-    return held if step == "update_task" else {}
+    return after if step == "update_task" else {}
 
 
 def count_try(tx: Tx, item: Item, now_ms: int) -> None:

@@ -85,6 +85,16 @@ def test_status_is_table_a_2_and_no_more(box: Face) -> None:
     assert shown == {**want, "DeviceID": SITE_CODE, "IsOnline": True, "AlgoServiceMonitors": []}
 
 
+def test_status_is_normal_whatever_was_seen(box: Face) -> None:
+    card = {"XpuUtilization": 55, "XpuType": "nvidia_t4", "XpuMemory": 15.9}
+    seen = {**INFO, "CpuUtilization": 23.3, "Memory": 127.8, "CpuType": "x" * 33, "XpuMonitors": [card]}
+    with box.store.write() as tx:
+        devices.change(tx, SITE_CODE, info=[seen])
+    shown = box.fine("GET", "/CAD/Status")
+    assert (shown["CpuUtilization"], shown["Memory"], shown["CpuType"]) == (0.233, 128, "x" * 20)
+    assert shown["XpuMonitors"] == [{"XpuUtilization": 0.55, "XpuType": "NVIDIA-T4", "XpuMemory": 16}]
+
+
 def test_status_before_the_first_look_still_holds_every_required_member(box: Face) -> None:
     shown = box.fine("GET", "/CAD/Status")
     assert {

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import requests
 
+from tests.support.fake_speaking import multipart_of
+from tests.support.fake_tasks import FakeTask
 from tests.support.site import Site
 from tests.support.wait import wait_until
 from tests.wire.servers import OK, replying, serving
@@ -59,13 +62,38 @@ def test_from_the_device_to_the_receiver(site: Site) -> None:
 
 
 def test_the_form_of_a_box(site: Site) -> None:
+    """As boxes send it: targets in their own spelling, whole pictures by the number of their part."""
     with serving(replying(200, OK)) as receiver:
-        link = link_of(site, instance_of(site, receiver.url))
-        info = '{"additional": {"alarm_minor": "FIRE"}, "full_images": [{"image_data": {"value": "0"}}]}'
-        files = [("alarm_info", (None, info)), ("picture", ("0.jpg", JPEG))]
-        assert send(link, files=files) == (200, 0)
+        instance = instance_of(site, receiver.url)
+        rules = [{"EventID": "FIRE", "ResultReceiveUrl": [link_of(site, instance)]}]
+        task = FakeTask("7", {"RulesParams": rules, "Labels": {"AlgoCaBinName": "a", "Version": "1"}})
+        form = multipart_of(task, "11010000005050000001", [JPEG])
+        assert send(task.receive_urls[0], files=form) == (200, 0)
         wait_until(lambda: receiver.seen, what="the result is delivered as our JSON")
-        assert base64.b64encode(JPEG) in receiver.seen[0].body
+        delivered = json.loads(receiver.seen[0].body)
+        assert (delivered["TaskID"], delivered["EventID"]) == (instance, "FIRE")
+        assert delivered["Targets"] == [
+            {
+                "TargetID": "PERSON:429:0", "TargetType": "PERSON", "TrackID": "429", "Score": 0.97, "AreaID": 0,
+                "Points": [{"PointX": 0.4, "PointY": 0.1}, {"PointX": 0.5, "PointY": 0.6}],
+            }
+        ]  # fmt: skip
+        (image,) = delivered["Images"]
+        assert (image["Type"], base64.b64decode(image["Data"])) == ("FULL", JPEG)
+
+
+def test_a_form_in_our_spelling_with_pictures_by_name(site: Site) -> None:
+    instance = instance_of(site, "http://10.0.0.1/")
+    target = {"TargetID": "t", "Score": 0.5, "TargetType": "CAR", "Points": [{"PointX": 0.1, "PointY": 0.2}]}
+    info = {
+        "full_images": [{"name": "f0", "format": "jpeg"}],
+        "warehouseV20Events": {"alarmEvents": [{"eventType": "FIRE", "targets": [target]}]},
+    }
+    files = [("alarm_info", (None, json.dumps(info))), ("f0", ("f0.jpg", JPEG))]
+    assert send(link_of(site, instance), files=files) == (200, 0)
+    (item,) = site.client.fine("POST", "/ACSMP/Results/Search", {"InstanceID": instance})["PageContent"]
+    assert item["Targets"] == [target]
+    assert [(image["Type"], image["Format"]) for image in item["Images"]] == [("FULL", "jpeg")]
 
 
 def test_refusals(site: Site) -> None:

@@ -175,7 +175,8 @@ def test_a_whole_picture_is_found_by_the_name_of_its_part_else_by_its_place(
 
 
 def test_a_name_that_is_none_finds_no_picture() -> None:
-    for image in ({"name": ["f0"]}, {"name": {}}, {"name": ""}, {"name": 3}):
+    nameless: list[dict[str, Any]] = [{"name": ["f0"]}, {"name": {}}, {"name": ""}, {"name": 3}]
+    for image in nameless:
         (one,) = convert(changed("full_images", [image]), ())
         assert one.body["Images"] == []
 

@@ -139,7 +139,8 @@ def test_a_capability_that_changes_its_provider_is_an_alarm(desk: Desk, provider
     desk.give(desk.make(codes=("A", "B")))
     desk.give(desk.make(package_id=SECOND, codes=("B",), provider=provider))
     assert desk.held() == {"A": PACKAGE_ID, "B": SECOND}
-    text = f"capability B of provider ACSMPD (package {PACKAGE_ID}) was taken over by provider {provider} (package {SECOND})"
+    taken = f"was taken over by provider {provider} (package {SECOND})"
+    text = f"capability B of provider ACSMPD (package {PACKAGE_ID}) {taken}"
     assert desk.works.alarms() == ([("capability_moved", "B", text)] if told else [])
 
 

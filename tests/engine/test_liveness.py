@@ -164,7 +164,7 @@ def test_when_our_own_line_is_cut_nobody_is_lost_and_one_alarm_says_so(works: Be
         works.device(code)
     works.run(2)
     works.plant.away.update(DEVICES[:4])
-    works.run(40, 15)
+    works.run(25, 15)
     assert [works.state(code) for code in DEVICES] == ["unreachable"] * 4 + ["online"]
     assert works.alarms() == [
         ("own_line", SITE, "4 of 5 computilities stopped answering at once: our own line is suspected")

@@ -82,7 +82,7 @@ def test_while_something_starts_there_it_is_looked_at_sooner(
     works.core.touched["load:load-1"] = works.clock.moment.mono  # it was sent just now
     works.run()
     assert gaps(look_times(works, code, 12)) == {soon}
-    assert gaps(look_times(works, OTHER, 40)) <= {15.0}
+    assert gaps(look_times(works, OTHER, 45, step=5)) == {15.0}
 
 
 def test_what_starts_is_seen_running_before_the_interval_is_over(works: Bench) -> None:
@@ -149,7 +149,7 @@ def test_a_failed_look_counts_and_changes_nothing_else(works: Bench) -> None:
 def test_a_part_that_could_not_be_read_changes_nothing(works: Bench, part: str) -> None:
     works.running()
     works.plant.foreign_task(CODE, "theirs")
-    works.run(50, 15)
+    works.run(8, 90)
     before = works.task(), works.the_load(), works.the_copy(), works.foreign()
     box = works.plant.boxes[CODE]
     getattr(box, part).clear()

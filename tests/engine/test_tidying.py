@@ -92,9 +92,9 @@ def test_moments_of_steps_are_forgotten_after_a_while(works: Bench) -> None:
 
 def test_forgetting_them_changes_no_judgement(works: Bench) -> None:
     works.running()
-    works.run(45, 15)
+    works.run(8, 90)
     tidy(works)
     assert works.core.touched == {}
-    works.run(20, 15)
+    works.run(5, 15)
     assert works.plant.told() == ["push", "load", "create_task"]
     assert works.status() == ("RUNNING", "")

@@ -215,3 +215,18 @@ def test_cards_are_shared_shown_and_kept(cards: Daemon, driver: FakeDriver, tmp_
     engines.unload(cards, HALF, alone)
     engines.until_running(cards, waiting)
     assert given(cards, waiting) == ("1", "NVIDIA-A2", "GPU-1")
+
+
+def test_a_change_of_both_leaves_one_service_in_the_list(site: Site, tame: Misbehaving) -> None:
+    service = engines.load(site, tame.id, Replicas=2)
+
+    def shown() -> list[tuple[str, str, int]]:
+        wish = {"ComputilityCode": site.settings.site_code}
+        found = site.client.fine("POST", "/ACSMP/AlgoServices/Devices/Search", wish)["Records"]
+        return [(one["AlgoServiceID"], one["Status"], one["Replicas"]) for one in found]
+
+    change(site, service, Env=[{"Name": "FLAVOUR", "Value": "two"}])
+    wait_until(lambda: shown() == [(service, "RUNNING", 2)] and len(tame.pids()) == 2, what="two new engines")
+    change(site, service, Env=[{"Name": "FLAVOUR", "Value": "three"}], Replicas=1)
+    wait_until(lambda: shown() == [(service, "RUNNING", 1)] and len(tame.pids()) == 1, what="one new engine")
+    assert the_hand(site.data, service).do("env")["FLAVOUR"] == "three"

@@ -46,7 +46,7 @@ def test_a_stranger_learns_that_the_disk_is_full_and_no_more(tmp_path: Path) -> 
     with running(tmp_path / "site", local_enabled="false", data_min_free_bytes=str(2**50)) as site:
         answer = requests.get(f"{site.url}/readyz", timeout=10)
     assert answer.status_code == 503
-    assert "the data disk is nearly full" in answer.json()["faults"]
+    assert "the data disk is nearly full" in answer.json()["Faults"]
     assert str(tmp_path) not in answer.text
     assert not any(sign.isdigit() for sign in answer.text)
 

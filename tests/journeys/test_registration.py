@@ -141,7 +141,7 @@ def test_where_it_is_called_is_a_host_and_nothing_more(site: Site, ip: str) -> N
 def test_a_preset_url_names_a_host_and_nothing_more(site: Site) -> None:
     with unchanged(site):
         for url in ("http://u_x:80", "http://a%2Fb:80", "http://[fe80::1%25x]:80", "ftp://10.0.0.1"):
-            with pytest.raises(faults.InvalidField, match="^--url: "):
+            with pytest.raises(faults.InvalidField, match=r"^--url: "):
                 offline.add_device(
                     site.settings, Clock(), code(61), username="cad", password=DEVICE_PASSWORD, url=url,
                     kind="CAD", family="cad", prefix="", pin=None, cluster="", nodes=(),

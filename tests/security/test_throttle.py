@@ -292,12 +292,10 @@ def test_fifty_a_second_from_one_address() -> None:
 
 def test_a_burst_may_be_larger_than_a_second() -> None:
     limit = RateLimit(5, burst=20, what="passwords a second from this address")
-    passed = 0
+    for _ in range(20):
+        limit.take(HERE, START)
     with pytest.raises(faults.SlowDown, match="more than 5 passwords a second from this address, wait 1 s"):
-        for _ in range(40):
-            limit.take(HERE, START)
-            passed += 1
-    assert passed == 20
+        limit.take(HERE, START)
     for _ in range(5):
         limit.take(HERE, START.later(1))
     with pytest.raises(faults.SlowDown):

@@ -147,7 +147,7 @@ BOX_TARGET = {
 
 
 def multipart_of(task: FakeTask, code: str, pictures: Iterable[bytes]) -> list[tuple[str, Part]]:
-    """The same in the form real boxes of this lineage send: alarm_info, and the pictures by the number of their part."""
+    """The same in the form real boxes of this lineage send: alarm_info, and pictures by the number of their part."""
     result = result_of(task, {})
     given = list(pictures)
     event = {"eventType": result["EventID"], "ruleId": 0, "areaIds": [0], "targets": [BOX_TARGET]}

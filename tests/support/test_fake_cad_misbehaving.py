@@ -68,7 +68,7 @@ def test_a_row_the_fake_does_not_have_is_told(fake: FakeCad) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(500, Temporary), (503, Temporary), (401, Temporary), (502, Unknown), (400, Permanent)],
+    [(500, Unknown), (503, Temporary), (401, Temporary), (502, Unknown), (400, Permanent)],
 )
 def test_http_answers(loaded: Site, status: int, kind: type[Exception]) -> None:
     loaded.fake.answer_http(status, "<html>", operation="create_algo_task")
