@@ -17,7 +17,13 @@ from acsmpd.api.registry import handles
 from acsmpd.api.services import add_load, check_local, serving_device, unload_in
 from acsmpd.api.waiting import hold
 from acsmpd.spec import times
-from acsmpd.spec.messages.cad import AlgoFilePackageRequest, AlgoPackageInstallRequest, MachineAlgoPackage
+from acsmpd.spec.messages.cad import (
+    AlgoFilePackageRequest,
+    AlgoPackageInstallRequest,
+    AlgoPackageListRequest,
+    MachineAlgoPackage,
+)
+from acsmpd.spec.reading import read_form
 from acsmpd.store import asks, packages, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load, Package, Service
@@ -262,12 +268,16 @@ def unload(platform: Platform, call: Call) -> Reply:
 
 @handles("cad.list_algo_packages")
 def list_packages(platform: Platform, call: Call) -> list[MachineAlgoPackage]:
-    if call.message.args is not None:
+    """Table 6; by GET the filter is a query parameter."""
+    asked = call.message
+    if asked.status is None and call.query.get("Status"):
+        asked, _ignored = read_form(AlgoPackageListRequest, {"Status": call.query["Status"]})
+    if asked.args is not None:
         raise faults.InvalidField(
             "$.Args: belongs to a load, which names its AlgoFilePackageID; a list has none"
         )
     found = _items(platform, scope.origin_of(call.caller))
-    return [item for item in found if call.message.status in (None, item.status)]
+    return [item for item in found if asked.status in (None, item.status)]
 
 
 @handles("cad.get_algo_package")

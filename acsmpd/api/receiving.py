@@ -43,6 +43,7 @@ class _Form(Struct, frozen=True):
     info: Any
     pictures: list[Saved | str]
     formats: list[str]
+    names: list[str]
 
 
 def drafts_of(platform: Platform, call: Call, instance_id: str, files: ResultFiles) -> list[Draft]:
@@ -119,7 +120,7 @@ def _from_form(
     """One draft an event. A form that cannot be read is kept as it came, with the reason."""
     try:
         form = _read_form(platform, call, raw, files)
-        events = box_results.results_of(form.info, form.formats, instance_id, platform.zone)
+        events = box_results.results_of(form.info, form.formats, instance_id, platform.zone, form.names)
         drafts = [_draft(platform, event, form, raw, instance_id, files) for event in events]
     except _UNREADABLE as fault:
         mark = decided.fingerprint(instance_id, {}, [(RAW, raw.digest)])
@@ -129,7 +130,7 @@ def _from_form(
 
 def _read_form(platform: Platform, call: Call, raw: Saved, files: ResultFiles) -> _Form:
     limits = FormLimits(max_parts=decided.MAX_PICTURES + 8, max_field_bytes=raw.size)
-    info, pictures, formats = None, [], []
+    info, pictures, formats, names = None, [], [], []
     with (platform.data / raw.path).open("rb") as stream:
         for part in multipart_parts(stream, call.content_type, raw.size, limits):
             if part.name.casefold() == "alarm_info":
@@ -139,9 +140,10 @@ def _read_form(platform: Platform, call: Call, raw: Saved, files: ResultFiles) -
                 saved, format_ = _save_part(platform, part, files)
                 pictures.append(saved)
                 formats.append(format_)
+                names.append(part.name)
     if info is None:
         raise faults.MissingField("the form has no part alarm_info")
-    return _Form(info, pictures, formats)
+    return _Form(info, pictures, formats, names)
 
 
 def _save_part(platform: Platform, part: Part, files: ResultFiles) -> tuple[Saved | str, str]:

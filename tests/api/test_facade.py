@@ -478,6 +478,9 @@ def test_the_list_shows_what_runs_and_the_filter_holds(box: Face, file: Path) ->
     box.becomes(box.loads()[0]["load_id"], "RUNNING")
     assert [one["Status"] for one in listed(box, {"Status": "RUNNING"})] == ["RUNNING"]
     assert listed(box, {"Status": "STOPPED"}) == []
+    assert box.fine("GET", f"{PACKAGES}?Status=STOPPED") == []
+    assert box.fine("GET", f"{PACKAGES}?Status=RUNNING") == listed(box)
+    assert box.ask("GET", f"{PACKAGES}?Status=BUSY").code == "40001"
     assert box.ask("POST", PACKAGES, {"Status": "BUSY"}).code == "40001"
 
 

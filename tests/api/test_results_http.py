@@ -89,11 +89,15 @@ def test_a_form_in_our_spelling_with_pictures_by_name(site: Site) -> None:
         "full_images": [{"name": "f0", "format": "jpeg"}],
         "warehouseV20Events": {"alarmEvents": [{"eventType": "FIRE", "targets": [target]}]},
     }
-    files = [("alarm_info", (None, json.dumps(info))), ("f0", ("f0.jpg", JPEG))]
+    crop = ("crop", ("crop.png", b"\x89PNG\r\n\x1a\n"))
+    files = [("alarm_info", (None, json.dumps(info))), crop, ("f0", ("f0.jpg", JPEG))]
     assert send(link_of(site, instance), files=files) == (200, 0)
     (item,) = site.client.fine("POST", "/ACSMP/Results/Search", {"InstanceID": instance})["PageContent"]
     assert item["Targets"] == [target]
-    assert [(image["Type"], image["Format"]) for image in item["Images"]] == [("FULL", "jpeg")]
+    assert [(image["Type"], image["Format"]) for image in item["Images"]] == [
+        ("FULL", "jpeg"),
+        ("OTHER", "png"),
+    ]
 
 
 def test_refusals(site: Site) -> None:
