@@ -25,10 +25,13 @@ from acsmpd.clock import Moment
 from acsmpd.spec.json_text import decode
 from acsmpd.spec.message import Message
 from acsmpd.spec.operation import Access, Operation
-from acsmpd.spec.reading import read_scalar, read_strict
+from acsmpd.spec.reading import read_scalar, read_strict, read_tolerant, to_json
 from acsmpd.spec.tables import OPERATIONS
 
 log = logging.getLogger(__name__)
+
+FROM_DEVICES = frozenset({"acsmp.register_compute", "acsmp.unregister_compute", "acsmp.keepalive_compute"})
+"""Rows that devices call."""
 
 STREAMED = frozenset({"acsmp.import_algo_file_package", "acsmp.receive_result"})
 """Rows whose handlers read the body themselves."""
@@ -207,11 +210,26 @@ def _message(platform: Platform, row: Operation, raw: bytes, request: flask.Requ
         return None
     if (request.mimetype or "").casefold() == "multipart/form-data":
         raise faults.UnsupportedMedia("the body is multipart/form-data; this row takes application/json")
-    read: tuple[Message, int] = read_strict(row.request, raw)
+    read: tuple[Message, int] = _read(row, row.request, raw)
     message, ignored = read
     if ignored:
         platform.ignored.add(row.id, ignored)
     return message
+
+
+def _read(row: Operation, kind: type[Message], raw: bytes) -> tuple[Message, int]:
+    """The message as its table wants it. What devices send is read tolerantly first (numbers as texts, other
+    cases of a name), then held to the same lengths and required members."""
+    try:
+        return read_strict(kind, raw)
+    except (faults.InvalidField, faults.MissingField):
+        if row.id not in FROM_DEVICES:
+            raise
+        try:
+            return read_strict(kind, to_json(read_tolerant(kind, raw)))
+        except faults.Fault:
+            pass
+        raise
 
 
 def _path(row: Operation, path: Mapping[str, str]) -> dict[str, Any]:

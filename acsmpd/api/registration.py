@@ -158,6 +158,7 @@ def _accept(
     devices.set_current(tx, asked.code, token_hash(token), platform.sealer.seal(token), now)
     devices.drop_claims(tx, Claim.code == asked.code, Claim.address == call.caller.address)
     alarms.end_alarm(tx, "two_devices_one_code", asked.code, now)
+    alarms.end_alarm(tx, "enrolment", asked.code, now)
     return token
 
 
@@ -193,6 +194,9 @@ def _claim(
             support_services=asked.support_algo_service is not False, refused=refused, created_ms=now, seen_ms=now,
         )
     )  # fmt: skip
+    text = "registers with a wrong password" if refused else "waits for an operator's approval"
+    who = f"computility {asked.code} at {call.caller.address}"
+    alarms.raise_alarm(tx, "enrolment", asked.code, f"{who} {text}", now)
 
 
 def _claims_are_full(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from acsmpd.faults import StepFault, Temporary
+from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import (
     CreateTask,
     DeleteCopy,
@@ -120,6 +120,8 @@ class Plant:
             case DeleteCopy():
                 return Outcome(gone=box.packages.pop(step.package_id, None) is None)
             case Load():
+                if step.package_id not in box.packages:
+                    raise Permanent(f"no package {step.package_id} here")
                 shown = step.load_id if self._with_ids else ""
                 box.services[step.load_id] = SeenService(package_id=step.package_id, facility_id=shown)
                 return Outcome(facility_id=shown)

@@ -312,6 +312,22 @@ def test_an_unknown_push_is_repeated_only_if_the_device_does_not_list_the_file(w
 # --- a crash between intent and outcome ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("moment", "pushes"), [("before", 2), ("after", 1)])
+def test_a_push_cut_off_by_a_crash_is_repeated_if_the_device_does_not_list_the_file(
+    works: Bench, moment: str, pushes: int
+) -> None:
+    works.device()
+    works.package()
+    with works.store.write() as tx:
+        services.want_copy(tx, PACKAGE, CODE, NOW, asked=True)  # wished for by itself: no load will tell
+    getattr(works.plant, moment)["push"] = [Crash()]
+    works.run()
+    works.restart()
+    works.run(6, 15)
+    assert works.plant.told() == ["push"] * pushes
+    assert (works.the_copy()["status"], works.the_copy()["error"]) == (3, "")
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", LADDER)
 def test_a_crash_in_the_middle_of_a_step_ends_in_exactly_one_of_each(

@@ -13,6 +13,7 @@ from acsmpd.clock import Clock
 from acsmpd.security.sm2 import encrypt
 from acsmpd.security.throttle import RateLimit
 from tests.journeys.conftest import Ahead
+from tests.support.fake_cad import FakeCad
 from tests.support.registering import (
     ADMIN_PASSWORD,
     DEVICE_PASSWORD,
@@ -25,7 +26,7 @@ from tests.support.registering import (
     registered,
     tampered,
 )
-from tests.support.site import Site, running
+from tests.support.site import Client, Site, running
 from tests.support.state import ask_from, records, refused, unchanged
 
 
@@ -324,3 +325,29 @@ def test_after_twenty_wrong_tries_an_address_waits(site: Site) -> None:
     refused(answer, 429, 42901, "from this address")
     assert 890 <= int(answer.response.headers["Retry-After"]) <= 900
     registered(site, 72, "127.0.0.24")
+
+
+def test_what_devices_send_is_read_tolerantly_and_held_to_its_lengths(site: Site) -> None:
+    """Numbers as texts and other cases of a name are a device's way; a missing or an over-long member is not."""
+    code = "11010000005050000091"
+    body = {
+        "code": code, "Type": "CAD", "IP": "127.0.0.1", "Port": "8123", "Username": "u", "Password": "p-1",
+    }  # fmt: skip
+    bare = Client(site.url, None)
+    assert bare.post("/ACSMP/Register", body).code == 0
+    assert bare.post("/ACSMP/Keepalive", {"code": code}).code == 0
+    refused(bare.post("/ACSMP/Register", {**body, "Username": "u" * 33}), 400, 40001, "Username")
+    refused(bare.post("/ACSMP/Keepalive", {}), 400, 40002, "Code")
+
+
+def test_a_pending_device_is_an_alarm_until_it_is_approved(tmp_path: Path) -> None:
+    with running(tmp_path / "site", enrolment_mode="approval") as site, FakeCad() as cad:
+        assert not cad.register(site.url).accepted
+
+        def alarms(active: bool) -> list[str]:
+            found = site.client.fine("POST", "/ACSMP/Alarms/Search", {"Kind": "enrolment", "Active": active})
+            return [one["Subject"] for one in found["PageContent"]]
+
+        assert alarms(True) == [cad.code]
+        site.client.fine("PUT", f"/ACSMP/Computility/{cad.code}", {"Approved": True})
+        assert (alarms(True), alarms(False)) == ([], [cad.code])

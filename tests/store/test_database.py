@@ -68,22 +68,31 @@ def test_eight_threads_of_read_modify_write_lose_nothing(store: Store) -> None:
     assert value(store, "counter") == 800
 
 
+OTHER_WRITER = """
+import sys
+from pathlib import Path
+from acsmpd.store import facts
+from acsmpd.store.database import Store
+store = Store(Path(sys.argv[1])).open()
+print("ready", flush=True)
+for _ in range(200):
+    with store.write(durable=False) as tx:
+        facts.count_up(tx, "counter")
+store.close()
+"""
+
+
 def test_a_second_process_writes_beside_us_and_nothing_is_lost(store: Store) -> None:
     """The command line may write while the daemon runs."""
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from acsmpd.store.database import Store\nfrom acsmpd.store import facts\n"
-        "store = Store(Path(sys.argv[1])).open()\n"
-        "for _ in range(50):\n"
-        "    with store.write(durable=False) as tx: facts.count_up(tx, 'counter')\n"
-        "store.close()\n"
-    )
-    other = subprocess.Popen([sys.executable, "-c", program, str(store.path)])
-    for _ in range(50):
-        with store.write(durable=False) as tx:
-            facts.count_up(tx, "counter")
-    assert other.wait(60) == 0
-    assert value(store, "counter") == 100
+    command = [sys.executable, "-c", OTHER_WRITER, str(store.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        for _ in range(200):
+            with store.write(durable=False) as tx:
+                facts.count_up(tx, "counter")
+        assert other.wait(60) == 0
+    assert value(store, "counter") == 400
 
 
 @pytest.mark.parametrize("durable", [True, False])
