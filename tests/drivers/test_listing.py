@@ -39,6 +39,7 @@ class Device:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer in one piece
 
             def do_POST(self) -> None:
                 device.pages += 1

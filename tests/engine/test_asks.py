@@ -91,8 +91,10 @@ class Bench:
         return FETCHES - self.lanes.free
 
     def close(self) -> None:
-        self.source.close()
+        self.made.core.stopping.set()
+        self.source.on.set()
         self.lanes.close()
+        self.source.close()
         self.made.store.close()
 
 

@@ -61,7 +61,7 @@ def test_a_ciphertext_changed_anywhere_is_refused_in_the_words_of_a_wrong_passwo
     assert register(site, 10, "127.0.0.15", Password=cipher).code == 0
     parts = {"C1": 3, "C3": 130, "C2": len(cipher) - 2}
     said = set()
-    with unchanged(site, but=("Claim",)):
+    with unchanged(site, but=("Claim", "Alarm")):
         for name, start in parts.items():
             for number in (10, 996):
                 answer = register(site, number, "127.0.0.15", Password=tampered(cipher, start))
@@ -123,7 +123,7 @@ def test_a_device_that_is_silent_may_turn_up_elsewhere(tmp_path: Path, ahead: Ah
 
 def test_a_wrong_password_for_a_known_code_changes_nothing_and_is_shown(site: Site) -> None:
     token = registered(site, 22)
-    with unchanged(site, but=("Claim",)):
+    with unchanged(site, but=("Claim", "Alarm")):
         refused(register(site, 22, "127.0.0.3", Username="evil", Password="guess"), 401, 40102, WRONG_WORDS)
     [claim] = device(site, 22)["Claims"]
     assert (claim["Username"], claim["Address"], claim["Port"]) == ("evil", "127.0.0.3", 9)
@@ -208,7 +208,7 @@ def test_approval_binds_the_address_too(tmp_path: Path) -> None:
             refused(register(site, 31, address), 403, 40302)
         refused(site.client.put(path, {"Approved": True}), 409, 40901)
         site.client.fine("PUT", path, {"Approved": True, "Address": "127.0.0.1"})
-        with unchanged(site, but=("Claim",)):
+        with unchanged(site, but=("Claim", "Alarm")):
             refused(register(site, 31, "127.0.0.2"), 403, 40302, code(31))
         assert device(site, 31)["Claims"][0]["Address"] == "127.0.0.2"
         registered(site, 31, "127.0.0.1")
@@ -271,7 +271,7 @@ def test_preset_takes_only_codes_that_an_operator_entered(tmp_path: Path) -> Non
             site.settings, Clock(), code(60), username="cad", password=DEVICE_PASSWORD, url="", kind="AI_BOX",
             family="cad", prefix="", pin=None, cluster="", nodes=(),
         )  # fmt: skip
-        with unchanged(site, but=("Claim",)):
+        with unchanged(site, but=("Claim", "Alarm")):
             refused(register(site, 60, Password="guess"), 401, 40102, WRONG_WORDS)
             refused(keepalive(site, 60), 404, 40401)
         token = registered(site, 60, "127.0.0.2")
