@@ -165,7 +165,8 @@ class Deployments:
             then = stepwork.mark_sent(tx, item, now.wall_ms)
         self._core.touched[item.key] = now.mono
         result = self._call(item, *prepared)
-        self._core.touched[item.key] = self._core.clock.now().mono
+        ended = self._core.clock.now().mono
+        self._core.touched.update({item.key: ended, f"device:{item.device}": ended})
         with self._core.store.write() as tx:
             text = "" if isinstance(result, Outcome) else result.message
             ledger.close(tx, intent, _outcome_name(result), text, self._core.clock.now().wall_ms)

@@ -231,6 +231,8 @@ class Observations:
         for url in seen.receive_urls:
             instance_id = peers.instance_of_link(self._core, url)
             if instance_id and plans.any_instance(tx, instance_id) is not None:
+                if self._touched(f"device:{code}", begun):
+                    return True  # it may have been deleted since: the next look will tell
                 rows = plans.tasks(
                     tx, Task.instance_id == instance_id, Task.device == code, Task.sent == True
                 )

@@ -64,7 +64,7 @@ class _Connections(peewee.SqliteDatabase):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
 
     def _connect(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection = super()._connect()
+        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc]
         with self._opened_lock:
             self._opened.append(connection)
         return connection

@@ -199,11 +199,13 @@ def test_a_refused_create_is_an_error_of_the_instance_and_gets_a_fresh_try(works
 def test_a_load_refused_while_the_file_is_still_coming_is_tried_again(works: Bench) -> None:
     """A CAD answers the push before it has fetched the file; a load may come too early."""
     ready(works)
-    works.plant.after["push"] = [works.plant.boxes[CODE].packages.clear]
-    works.plant.before["load"] = [Permanent("no such package")] * 2
-    works.run(4)
+    box = works.plant.boxes[CODE]
+    works.plant.after["push"] = [box.packages.clear]
+    works.run(5)
+    assert works.plant.told() == ["push", "load", "load"]
     assert works.the_load().parked is False
     assert works.alarms("step_refused") == []
+    box.packages[PACKAGE] = SeenPackage(package_id=PACKAGE)
     works.run(12)
     assert works.status() == ("RUNNING", "")
     assert works.plant.told() == ["push", "load", "load", "load", "create_task"]
@@ -214,7 +216,6 @@ def test_a_file_that_never_arrives_is_pushed_again_and_then_given_up(tmp_path: P
     try:
         ready(works)
         works.plant.after["push"] = [works.plant.boxes[CODE].packages.clear] * 10
-        works.plant.before["load"] = [Permanent("no such package")] * 40
         works.run(30, 10)
         told = works.plant.told()
         assert 2 <= told.count("push") <= 4

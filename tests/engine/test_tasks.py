@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from acsmpd.faults import Permanent, Temporary, Unknown
@@ -10,6 +12,7 @@ from acsmpd.store.tables import InstanceEvent
 from tests.engine.bench import INFO, SITE, STREAM, Bench
 from tests.engine.plant import Plant
 from tests.store.rows import CODE, NOW, OTHER, PACKAGE, add_instance
+from tests.support.wait import wait_until
 
 LADDER = ["push", "load", "create_task"]
 
@@ -427,10 +430,35 @@ def test_a_create_that_came_through_late_after_it_was_repeated_is_sent_away(work
     box.tasks["late"] = double
     works.run(4, 15)
     assert list(box.tasks) == [task_id]
-    # a look at the very moment of the delete may have it deleted once more, which does no harm
-    assert {(step.task_id) for _, step in works.plant.steps[3:]} == {"late"}
-    assert set(works.plant.told()[3:]) == {"delete_task"}
+    assert works.plant.told() == [*LADDER, "delete_task"]
+    assert works.plant.last("delete_task").task_id == "late"
     assert works.status() == ("RUNNING", "")
+    assert works.foreign() == []
+
+
+def test_a_task_deleted_while_a_look_is_under_way_is_not_taken_for_a_double(works: Bench) -> None:
+    works.running()
+    read, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        read.set()
+        assert go.wait(20)
+
+    works.plant.seeing = wait
+    works.observations.poke(CODE)
+    works.pass_by(1)
+    works.engine.loop(works.clock.moment)  # the listing is read now, with the task
+    assert read.wait(20)
+    works.plant.seeing = lambda: None
+    works.change(deleted=True, on=False)
+    works.pass_by(1)
+    works.engine.loop(works.clock.moment)
+    wait_until(lambda: not works.tasks(), what="the delete")
+    works.pass_by(1)
+    go.set()
+    works.idle()
+    works.run(3, 15)
+    assert works.plant.told() == [*LADDER, "delete_task"]
     assert works.foreign() == []
 
 
