@@ -223,4 +223,5 @@ def _result(tx: Tx, row: dict[str, Any]) -> AlgoTaskInfoResult:
         status=row["status"],
         restart_policy=row["restart_policy"],
         create_and_start_task=row["started_at_once"],
+        message=row["reason"] if row["status"] == "ERROR" else None,
     )

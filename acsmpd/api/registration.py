@@ -281,13 +281,17 @@ def _renewed(platform: Platform, call: Call, code: str) -> TokenData | None:
             raise faults.NoToken("the token is not known here")
         if row["role"] == "next":
             devices.next_was_used(tx, code, call.now.wall_ms, call.now.wall_ms + OLD_TOKEN_MS)
-            platform.credentials.close(name=code, kind="computility")
-            return None
-        if row["role"] != "current":
-            return None
-        waiting = next((one for one in devices.tokens(tx, code) if one["role"] == "next"), None)
-        if waiting is not None:
-            return TokenData(token=platform.sealer.open(waiting["sealed"]))
-        token = new_token()
-        devices.add_next(tx, code, token_hash(token), platform.sealer.seal(token), call.now.wall_ms)
-        return TokenData(token=token)
+        token = _next_token(platform, tx, code, call.now.wall_ms) if row["role"] == "current" else None
+    if row["role"] == "next":  # roles changed: what is remembered of them is read afresh, after the commit
+        platform.credentials.close(name=code, kind="computility")
+    return None if token is None else TokenData(token=token)
+
+
+def _next_token(platform: Platform, tx: Tx, code: str, now_ms: int) -> str:
+    """The token that waits to be used, or a fresh one."""
+    waiting = next((one for one in devices.tokens(tx, code) if one["role"] == "next"), None)
+    if waiting is not None:
+        return platform.sealer.open(waiting["sealed"])
+    token = new_token()
+    devices.add_next(tx, code, token_hash(token), platform.sealer.seal(token), now_ms)
+    return token

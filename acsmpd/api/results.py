@@ -29,7 +29,7 @@ HOUR_MS = 3_600_000
 ORDERS = {"EventTime": Result.event_ms, "ReceivedTime": Result.received_ms, "ResultID": Result.id}
 NEWEST_FIRST = (("EventTime", True), ("ResultID", True))
 PAGE_MAX_BYTES = 8 * 1024 * 1024
-"""The bodies of one page of a search; the page ends before the one that is too much."""
+"""The bodies of one page of a search; a page of more is refused."""
 AT_ONCE = 50
 """Results of a page that are in memory as more than text at the same moment."""
 LEFT_OUT = "results.pictures_left_out"
@@ -122,11 +122,13 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
     query = results.search(*_conditions(platform, asked))
     with platform.store.read() as tx:
         rows, total = rows_of(tx, query, page, ORDERS, Result.id)
-        content = _content(platform, tx, _fitting(rows))
-    if len(content) < len(rows):
-        log.warning(
-            "a page of results was cut: %d of %d fit into %d bytes", len(content), len(rows), PAGE_MAX_BYTES
-        )
+        fitting = _fitting(rows)
+        if len(fitting) < len(rows):
+            raise faults.InvalidField(
+                f"$.PageRequest.PageSize: these {len(rows)} results are more than {PAGE_MAX_BYTES} bytes; "
+                f"ask for at most {len(fitting)} at once"
+            )
+        content = _content(platform, tx, fitting)
     return {"PageContent": content, "Total": total, "PageRequest": echoed(page)}
 
 

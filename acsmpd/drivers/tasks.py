@@ -13,7 +13,7 @@ from acsmpd.model import CreateTask, DeleteTask, Outcome, PauseTask, Peer, Resum
 from acsmpd.spec.messages import cad
 from acsmpd.spec.messages.instances import AlgoTaskInfo
 from acsmpd.spec.tables import BY_ID
-from acsmpd.wire.answer import Missing
+from acsmpd.wire.answer import Missing, clean
 from acsmpd.wire.caller import Wire
 
 PAGE_SIZE = 100
@@ -176,6 +176,7 @@ def seen_task(data: Any) -> SeenTask | None:
     rules = [rule for rule in (info.rules_params or []) if isinstance(rule, dict)]
     status = str(data.status or info.status or "PENDING").upper()
     status = _ALIASES.get(status, status)
+    said = clean(str(data.message))[:200] if status == "ERROR" and data.message else ""
     return SeenTask(
         task_id=str(task_id),
         status=status if status in STATUSES else "ERROR",
@@ -183,7 +184,7 @@ def seen_task(data: Any) -> SeenTask | None:
         event_ids=tuple(str(rule["EventID"]) for rule in rules if rule.get("EventID")),
         receive_urls=tuple(url for rule in rules for url in _urls(rule.get("ResultReceiveUrl"))),
         service_id=str(getattr(data, "algo_service_id", None) or ""),
-        error="" if status in STATUSES else f"the device shows the status {data.status!r}",
+        error=said if status in STATUSES else f"the device shows the status {data.status!r}",
     )
 
 

@@ -92,7 +92,10 @@ class TaskInstanceUpdateRequest(InstanceExtras, kw_only=True):
 
 
 class AlgoTaskInfoResult(Message, kw_only=True):
-    """Part 4 tables D.4 and K.4: a task as a facility answers it. Quota may be any number."""
+    """Part 4 tables D.4 and K.4: a task as a facility answers it. Quota may be any number.
+
+    Message is ours: why a task is in ERROR, from our engine interface and our served face.
+    """
 
     task_info: AlgoTaskInfo
     algo_service_id: Text128 | None = None
@@ -100,6 +103,7 @@ class AlgoTaskInfoResult(Message, kw_only=True):
     restart_policy: RestartPolicy
     create_and_start_task: bool | None = None
     quota: float | None = None
+    message: str | None = None
 
 
 class TaskInstanceDetail(AlgoTaskInfo, kw_only=True):
