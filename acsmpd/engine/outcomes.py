@@ -20,6 +20,9 @@ REFUSED = "step_refused"
 LOADS_BEFORE_A_NEW_PUSH = 6
 """Refused loads of a file that never showed up on the device, before the file is delivered again."""
 
+SETTLING_MS, LOADS_WHILE_SETTLING = 60_000, 4
+"""A file that arrived so short a time ago may still be judged by the device: so many loads are not final."""
+
 
 class Recorder:
     """Writes outcomes. `poke` asks for an early observation of a device."""
@@ -136,7 +139,7 @@ class Recorder:
 
     def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment, then: dict[str, Any]) -> bool:
         """Park the subject; False when the refusal may pass by itself."""
-        if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item, fault):
+        if item.kind == "load" and item.rung.step == "load" and self._still_arriving(tx, item, fault, now):
             self._not_happened(tx, item, fault.message, then)
             return False
         text, step = fault.message, item.rung.step
@@ -152,11 +155,14 @@ class Recorder:
         alarms.raise_alarm(tx, REFUSED, item.key, f"{step} on computility {item.device}: {text}", now.wall_ms)
         return True
 
-    def _still_arriving(self, tx: Tx, item: Item, fault: Permanent) -> bool:
+    def _still_arriving(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> bool:
         """Whether a refused load may only mean that the device has not fetched or judged the file yet."""
         load = services.load(tx, item.subject)
         copy = services.copy(tx, load.package_id, load.device) if load else None
-        if copy is None or (copy["status"] == 3 and not isinstance(fault, Missing)):
+        if copy is None:
+            return False
+        fresh = now.wall_ms - copy["changed_ms"] < SETTLING_MS and item.attempts < LOADS_WHILE_SETTLING
+        if copy["status"] == 3 and not fresh and not isinstance(fault, Missing):
             return False
         if item.attempts and item.attempts % LOADS_BEFORE_A_NEW_PUSH == 0:
             services.change_copy(tx, copy["id"], sent=False)

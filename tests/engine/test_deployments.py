@@ -160,6 +160,7 @@ def test_a_refused_load_is_an_error_until_a_new_wish(works: Bench) -> None:
     with works.store.write() as tx:
         services.want_copy(tx, PACKAGE, CODE, NOW, asked=True)
     works.run(3)  # the file is there
+    works.run(1, 90)
     works.load()
     works.instance()
     works.plant.before["load"] = [Permanent("licence expired")]
@@ -209,6 +210,30 @@ def test_a_load_refused_while_the_file_is_still_coming_is_tried_again(works: Ben
     works.run(12)
     assert works.status() == ("RUNNING", "")
     assert works.plant.told() == ["push", "load", "load", "load", "create_task"]
+
+
+def test_a_file_that_arrives_while_its_load_is_being_refused_is_loaded_again(works: Bench) -> None:
+    """The device reads the file to its end, and judges it, between our load and its answer."""
+    ready(works)
+
+    def arrive_too_late() -> None:
+        with works.store.write() as tx:
+            services.arrived(tx, works.the_copy()["id"], "m1", works.clock.moment.wall_ms)
+        raise Permanent("it is downloading")
+
+    works.plant.before["load"] = [arrive_too_late, Permanent("it is being checked")]
+    works.run(16)
+    assert works.plant.told() == ["push", "load", "load", "load", "create_task"]
+    assert works.status() == ("RUNNING", "")
+    assert works.alarms() == []
+
+
+def test_a_load_that_is_refused_again_and_again_is_parked_within_a_minute(works: Bench) -> None:
+    ready(works)
+    works.plant.before["load"] = [Permanent("licence expired")] * 9
+    works.run(30, 2)
+    assert works.plant.told() == ["push"] + ["load"] * 5
+    assert works.the_load().parked is True
 
 
 def test_a_file_that_never_arrives_is_pushed_again_and_then_given_up(tmp_path: Path) -> None:

@@ -64,7 +64,17 @@ class Engine:
         return envelope
 
     def create(self, body: dict[str, Any]) -> str:
-        return str(self.ask("POST", "/AlgoTasks", body)["Data"]["TaskInfo"]["ID"])
+        """A task's ID, once runs that an earlier test stopped have given their streams back."""
+        answers: list[tuple[int, dict[str, Any]]] = []
+
+        def created() -> bool:
+            answers.append(self.call("POST", "/AlgoTasks", body))
+            return answers[-1][1]["Code"] != 40901
+
+        wait_until(created, what="a free stream")
+        status, envelope = answers[-1]
+        assert (status, envelope["Code"]) == (200, 0), envelope
+        return str(envelope["Data"]["TaskInfo"]["ID"])
 
     def detail(self, task_id: str) -> dict[str, Any]:
         return dict(self.ask("GET", f"/AlgoTasks/{task_id}")["Data"])

@@ -258,16 +258,21 @@ def test_a_stream_that_is_cut_is_opened_again(engine: Engine, videos: dict[str, 
 
 
 def test_reads_that_hang_cannot_pile_up(engine: Engine) -> None:
-    """A camera that takes the connection and says nothing: stopped runs hang for 5 s, and are counted."""
+    """A camera that takes the line and says nothing: stopped runs hang up to 5 s, and are counted.
+
+    A run stopped before it reads does not hang, so how many are taken first is not fixed; that it ends is.
+    """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         body = task(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x")
-        codes = []
-        for _ in range(6):
+        codes: list[int] = []
+        while len(codes) < 50 and 40901 not in codes:
             _, envelope = engine.call("POST", "/AlgoTasks", body)
             codes.append(envelope["Code"])
             if envelope["Code"] == 0:
                 engine.ask("DELETE", f"/AlgoTasks/{envelope['Data']['TaskInfo']['ID']}")
-        assert codes == [0] * 4 + [40901] * 2
+        assert codes[-1] == 40901
+        assert codes[:-1] == [0] * (len(codes) - 1)
+        assert len(codes) > 4
     wait_until(
         lambda: engine.call("POST", "/AlgoTasks", task("/none.mp4"))[1]["Code"] == 0, what="room again"
     )
