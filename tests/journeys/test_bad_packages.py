@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import yaml
 
 from tests.support.fake_cad import FakeCad
@@ -263,18 +262,13 @@ def test_a_chunked_package_over_the_cap_is_41301(tight: Site) -> None:
         yield b'--b\r\nContent-Disposition: form-data; name="File"; filename="a.tar"\r\n\r\n'
         yield from itertools.repeat(bytes(65536), 64)
 
-    def answered() -> Answer | None:
-        """None when the line was reset under a client that was still sending, before it read the answer."""
-        headers = {"Content-Type": "multipart/form-data; boundary=b"}
-        try:
-            return tight.client.ask("POST", IMPORT, data=pieces(), headers=headers)
-        except requests.ConnectionError:
-            return None
-
     with unchanged(tight):
-        answer = wait_until(answered, what="the refusal")
-    assert answer is not None
-    refused(answer, 413, 41301, "packages.max_bytes")
+        answer = tight.client.ask(
+            "POST", IMPORT, data=pieces(), headers={"Content-Type": "multipart/form-data; boundary=b"}
+        )
+    # The server counts the body, the intake counts the file in it: whichever is first says so.
+    refused(answer, 413, 41301)
+    assert "packages.max_bytes" in answer.message or "bytes this row takes" in answer.message
 
 
 def test_a_bomb_over_the_limit_is_41301(tight: Site) -> None:
