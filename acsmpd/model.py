@@ -23,6 +23,16 @@ class Family(str, Enum):
     NONE = "none"
 
 
+FAMILY_OF_TYPE = {
+    "CAP": Family.CAP, "CAD": Family.CAD, "EDGE_COMPUTE_DEVICE": Family.EDGE, "AI_BOX": Family.EDGE,
+    "FRONT_END_DEVICE": Family.DIRECT, "AI_CAMERA": Family.DIRECT, "AI_CLOUD": Family.NONE, "CCP": Family.CCP,
+}  # fmt: skip
+"""Which driver commands a Type of table B.1 where an operator names no other (conventions section 12)."""
+
+ONE_SERVICE = (Family.CAD, Family.EDGE)
+"""Families on which a package has one service (conventions section 5)."""
+
+
 class Peer(Struct, frozen=True, kw_only=True):
     """How to reach one party. `token` and `password` are plain here and only here; never log a Peer."""
 

@@ -17,7 +17,7 @@ import msgspec
 from acsmpd import faults
 from acsmpd.clock import Clock
 from acsmpd.decide.upstreams import by_name
-from acsmpd.model import Family
+from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.runtime import sandbox
 from acsmpd.runtime.values import RuntimeSettings
 from acsmpd.security import keyfiles, links, passwords, seal, sm2, sm3
@@ -31,10 +31,6 @@ from acsmpd.store.folder import DataFolder
 from acsmpd.store.tables import Claim
 
 FIRST_ROLES = ["system_admin", "security_admin", "audit_admin", "operator"]
-FAMILY_OF = {
-    "CAP": Family.CAP, "CAD": Family.CAD, "EDGE_COMPUTE_DEVICE": Family.EDGE, "AI_BOX": Family.EDGE,
-    "FRONT_END_DEVICE": Family.DIRECT, "AI_CAMERA": Family.DIRECT, "AI_CLOUD": Family.NONE, "CCP": Family.CCP,
-}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -102,7 +98,7 @@ def add_device(
     """Preset a computility: its code, who it will be, and where it is called."""
     _check(code, Code20, "CODE: 20 digits are wanted")
     _check(kind, ComputilityType, f"--type: {kind} is no type of table B.1")
-    chosen = Family(family) if family else FAMILY_OF[kind]
+    chosen = Family(family) if family else FAMILY_OF_TYPE[kind]
     if chosen is not Family.CCP and not (username and password):
         raise faults.MissingField("--username and --password-file are wanted for every family but ccp")
     if chosen is Family.CCP and not url:

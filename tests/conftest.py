@@ -1,7 +1,9 @@
-"""What every test may use: a running platform on loopback, and the flag for long campaigns."""
+"""What every test may use: a running platform on loopback, a disk to fill, and the flag for long campaigns."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +29,20 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """A whole acsmpd in this process, on a port of its own."""
     with running(tmp_path / "site") as one:
         yield one
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of 2 MiB, really full after 2 MiB; the test is skipped where mounting is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    mounted = subprocess.run(command, check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"mounting is not allowed: {mounted.stderr.decode().strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)

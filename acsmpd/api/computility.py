@@ -10,10 +10,9 @@ from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
-from acsmpd.api.registration import FAMILIES
 from acsmpd.api.registry import handles
 from acsmpd.decide.device_info import normalised
-from acsmpd.model import Family
+from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.computility import (
     ComputilityInfo,
@@ -185,7 +184,7 @@ def _approve(platform: Platform, tx: Tx, code: str, asked: Any, now_ms: int) -> 
         named = ", ".join(f"{claim['username']}@{claim['address']}" for claim in claims)
         raise faults.Conflict(f"several claim {code}: {named}; name one by Username and Address")
     claim = claims[0]
-    family = FAMILIES.get(claim["type"], Family.NONE)
+    family = FAMILY_OF_TYPE.get(claim["type"], Family.NONE)
     devices.put(
         tx, code, now_ms, type=claim["type"], family=family.value, ip=claim["ip"], port=claim["port"],
         username=claim["username"], password_sealed=claim["password_sealed"], approved=True, enabled=True,

@@ -295,7 +295,7 @@ def _items(platform: Platform, origin: str) -> list[MachineAlgoPackage]:
         rows = scope.packages_in_sight(platform, tx, origin)
         running = tx.rows(
             services.search(
-                 Load.device == platform.local_code, Load.wanted == True,
+                Load.device == platform.local_code, Load.wanted == True,
                 Load.status.in_(("RUNNING", "OVERLOAD")),
             )
         )  # fmt: skip

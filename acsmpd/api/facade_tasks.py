@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from acsmpd import faults
@@ -67,8 +66,7 @@ def _created_before(tx: Tx, origin: str, asked: AlgoTaskCreateRequest) -> str:
         Instance.restart_policy == asked.restart_policy,
         Instance.deleted == False,
     )
-    content = msgspec.to_builtins(asked.task_info)
-    printed = {name: value for name, value in content.items() if name not in instances.OURS}
+    printed = instances.verbatim(asked.task_info)
     same = (
         row["id"] for row in tx.rows(query) if row["info"] == printed and service in ("", row["service_id"])
     )

@@ -2,6 +2,7 @@
 
 from acsmpd.api import (
     computility,
+    copies,
     facade,
     instances,
     links,
@@ -15,5 +16,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    computility, facade, instances, links, packages, people, plans, registration, results, services, system,
+    computility, copies, facade, instances, links, packages, people, plans, registration, results, services,
+    system,
 )  # fmt: skip

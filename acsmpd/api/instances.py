@@ -24,20 +24,6 @@ from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Instance, Plan, Task
 
-OURS = (
-    "ID",
-    "Name",
-    "Number",
-    "Status",
-    "Reason",
-    "TaskID",
-    "TaskName",
-    "RestartPolicy",
-    "AlgoServiceID",
-    "ComputilityCode",
-)
-"""Members of an AlgoTaskInfo that are kept in columns of their own."""
-
 ORDERS = {
     "ID": Instance.number, "Number": Instance.number, "TaskID": Instance.plan_id, "Status": Instance.status,
     "CreatedDate": Instance.created_ms,
@@ -53,7 +39,7 @@ def add(
 ) -> str:  # fmt: skip
     """Write one instance and return its ID. Raises InvalidField or NotFound naming `path`."""
     check_task_info(info, path)
-    body = _verbatim(info)
+    body = verbatim(info)
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
     _check_pins(tx, device, service_id, path)
     instance_id = str(uuid.uuid4())
@@ -72,9 +58,9 @@ def add(
     return instance_id
 
 
-def _verbatim(info: AlgoTaskInfo) -> dict[str, Any]:
+def verbatim(info: Any) -> dict[str, Any]:
     """The printed members as the caller wrote them; ours are kept in columns."""
-    return {name: value for name, value in msgspec.to_builtins(info).items() if name not in OURS}
+    return {name: value for name, value in msgspec.to_builtins(info).items() if name not in plans.OWN_COLUMNS}
 
 
 def _check_pins(tx: Tx, device: str, service_id: str, path: str) -> None:
@@ -164,7 +150,7 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
 
     `whole`: what is not given is not wanted any more (Part 4 table 10), else it stays (Part 5 table 23).
     """
-    given = {name: value for name, value in msgspec.to_builtins(asked).items() if name not in OURS}
+    given = verbatim(asked)
     body = given if whole else {**row["info"], **given}
     check_task_info(msgspec.convert(body, AlgoTaskInfo), "$")
     values: dict[str, Any] = {"info": body, "receive_urls": receive_urls(body), "changed_ms": now_ms}

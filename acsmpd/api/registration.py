@@ -10,19 +10,13 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.proofs import plain_text
 from acsmpd.api.registry import handles
-from acsmpd.model import Family
+from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.spec.messages.computility import RegisterRequest, TokenData
 from acsmpd.store import alarms, devices
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Claim
-
-FAMILIES = {
-    "CAP": Family.CAP, "CAD": Family.CAD, "EDGE_COMPUTE_DEVICE": Family.EDGE, "AI_BOX": Family.EDGE,
-    "FRONT_END_DEVICE": Family.DIRECT, "AI_CAMERA": Family.DIRECT, "AI_CLOUD": Family.NONE, "CCP": Family.CCP,
-}  # fmt: skip
-"""Which driver commands a Type at registration (conventions section 12)."""
 
 ALIVE_SECONDS = 100.0
 """An exchange this recent makes a registration from elsewhere a second device, not a move (R22)."""
@@ -145,7 +139,7 @@ def _accept(
 ) -> str:
     now = call.now.wall_ms
     token = new_token()
-    family = row["family"] if row is not None and row["preset"] else FAMILIES[asked.type].value
+    family = row["family"] if row is not None and row["preset"] else FAMILY_OF_TYPE[asked.type].value
     values: dict[str, Any] = {
         "type": asked.type, "family": family, "ip": asked.ip, "port": asked.port, "username": asked.username,
         "password_sealed": platform.sealer.seal(password), "approved": True, "registered": True,

@@ -1,4 +1,4 @@
-"""Tables 7-14: package files and algorithm services on devices, and the extension AlgoServices/<ID>.
+"""Tables 11-14: algorithm services on devices, and the extension AlgoServices/<ID>.
 
 Handlers write wishes; the engine delivers, loads and unloads. No device is called here.
 """
@@ -8,16 +8,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from peewee import JOIN
-
 from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.paging import page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.model import Device, Family
+from acsmpd.decide.environment import reserved_names, undeclared_names
+from acsmpd.model import ONE_SERVICE, Device, Family
 from acsmpd.spec import times
-from acsmpd.spec.messages.packages import DeviceAlgoPackage
 from acsmpd.spec.messages.services import (
     AlgoService,
     AlgoServiceInstallRequest,
@@ -27,101 +25,7 @@ from acsmpd.spec.messages.services import (
 from acsmpd.store import devices, packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
-from acsmpd.store.tables import Copy, Load, Package, Service, Task
-
-OUR_NAMES = ("PORT", "PATH", "HOME", "TMPDIR")
-OUR_PREFIXES = ("LD_", "PYTHON", "XPU_", "CUDA_", "ACSMP_")
-"""What no request may set in an engine's environment, declared or not (conventions section 5)."""
-
-ONE_PER_PACKAGE = (Family.CAD, Family.EDGE)
-"""Families on which a package has one service (conventions section 5)."""
-
-
-# --- tables 7-10: package files on a device ----------------------------------------------------------------
-
-
-@handles("acsmp.push_algo_package_to_device")
-def push(platform: Platform, call: Call) -> Reply:
-    package_id, code = call.message.algo_file_package_id, call.message.computility_code
-    with platform.store.write() as tx:
-        serving_device(tx, code)
-        package_of(tx, package_id)
-        services.want_copy(tx, package_id, code, call.now.wall_ms, asked=True)
-    platform.wake()
-    return Reply(settled=lambda tx: _copy_settled(tx, package_id, code), object=f"{code}/{package_id}")
-
-
-def _copy_settled(tx: Tx, package_id: str, code: str) -> bool:
-    row = services.copy(tx, package_id, code)
-    return row is None or row["status"] == 3 or (row["status"] == 2 and row["parked"])
-
-
-@handles("acsmp.delete_algo_package_from_device")
-def delete_copy(platform: Platform, call: Call) -> Reply:
-    """Refused while a service of the package is on the device, unless ?Force=true unloads it first."""
-    package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
-    with platform.store.write() as tx:
-        serving_device(tx, code)
-        if services.copy(tx, package_id, code) is None:
-            raise faults.NotFound(f"no package {package_id} on computility {code}")
-        loads = services.loads(tx, Load.package_id == package_id, Load.device == code)
-        busy = [load for load in loads if load.wanted or load.sent]
-        if busy and not call.flag("Force"):
-            named = ", ".join(load.service_id for load in busy)
-            raise faults.Conflict(
-                f"cannot delete package {package_id} from {code}: its services run there: {named}"
-            )
-        for load in busy:
-            services.change_load(tx, load.id, wanted=False, parked=False, changed_ms=call.now.wall_ms)
-        services.unwant_copy(tx, package_id, code, call.now.wall_ms)
-    platform.wake()
-    return Reply(settled=lambda tx: services.copy(tx, package_id, code) is None)
-
-
-@handles("acsmp.search_device_algo_packages")
-def search_copies(platform: Platform, call: Call) -> list[DeviceAlgoPackage]:
-    with platform.store.read() as tx:
-        serving_device(tx, call.message.computility_code)
-        rows = tx.rows(_copies().where(Copy.device == call.message.computility_code))
-    found = [_copy_item(platform, row) for row in rows]
-    return [item for item in found if call.message.status in (None, item.status)]
-
-
-@handles("acsmp.get_device_algo_package")
-def get_copy(platform: Platform, call: Call) -> DeviceAlgoPackage:
-    package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
-    with platform.store.read() as tx:
-        serving_device(tx, code)
-        row = tx.row(_copies().where(Copy.device == code, Copy.package_id == package_id))
-    if row is None:
-        raise faults.NotFound(f"no package {package_id} on computility {code}")
-    return _copy_item(platform, row)
-
-
-def _copies() -> Any:
-    return (
-        Copy.select(Copy, Package.name, Package.version, Package.kind)
-        .join(Package, on=(Package.id == Copy.package_id), join_type=JOIN.LEFT_OUTER)
-        .order_by(Copy.id)
-    )
-
-
-def _copy_item(platform: Platform, row: dict[str, Any]) -> DeviceAlgoPackage:
-    status = 2 if row["parked"] and row["status"] != 3 else row["status"]
-    return DeviceAlgoPackage(
-        algo_package_name=row["name"] or row["package_id"],
-        algo_package_type=row["kind"] or "artifact",
-        algo_package_version=row["version"] or "",
-        algo_file_package_id=row["package_id"],
-        status=status,  # type: ignore[arg-type]
-        created_date=times.written(row["created_ms"], platform.zone),
-        download_progress=1.0 if status == 3 else min(row["progress"], 1.0),
-        progress_update_time=times.written(row["changed_ms"], platform.zone),
-        download_error_message=row["error"][:256] if status == 2 else None,
-    )
-
-
-# --- tables 11-14: services ----------------------------------------------------------------------------------
+from acsmpd.store.tables import Load, Package, Service, Task
 
 
 @handles("acsmp.install_algo_service")
@@ -141,7 +45,7 @@ def install_in(
     package = package_of(tx, asked.algo_file_package_id)
     env = [{"Name": item.name, "Value": item.value} for item in asked.env or []]
     replicas = asked.replicas or 1
-    if device.family in ONE_PER_PACKAGE:
+    if device.family in ONE_SERVICE:
         existing = _existing(tx, package["id"], device, env, replicas, now_ms)
         if existing:
             return existing
@@ -194,13 +98,12 @@ def check_local(package: dict[str, Any], names: list[str]) -> None:
         raise faults.NotSupported(
             f"package {package['id']} is an image; this box runs artifact packages only"
         )
-    declared = {name for name, _ in package["manifest"].get("env") or []} | {"LOG_LEVEL", "AUTH_SERVER_ADDR"}
-    unknown = sorted(set(names) - declared)
+    unknown = undeclared_names([name for name, _ in package["manifest"].get("env") or []], names)
     if unknown:
         raise faults.InvalidField(
             f"$.Env: {', '.join(unknown)[:200]} is not declared in the package's algo.yaml"
         )
-    ours = sorted(name for name in names if name in OUR_NAMES or name.startswith(OUR_PREFIXES))
+    ours = reserved_names(names)
     if ours:
         raise faults.InvalidField(f"$.Env: {', '.join(ours)[:200]} is set by this box, not by a request")
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from acsmpd.model import CopyRow, Device, Family, LoadRow, TaskRow
+from acsmpd.model import ONE_SERVICE, CopyRow, Device, LoadRow, TaskRow
 
 LOOKS_BEFORE_REPEAT = 2
 """Complete listings that must lack a thing before it counts as not there (conventions section 6)."""
-
-ONE_SERVICE = (Family.CAD, Family.EDGE)
-"""Families on which a package has one service at a time (conventions section 5)."""
 
 DEVICE_SECONDS = 60.0
 """How long the restart of a failed ALWAYS task is the device's own business."""

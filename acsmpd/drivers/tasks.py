@@ -176,7 +176,7 @@ def seen_task(data: Any) -> SeenTask | None:
     rules = [rule for rule in (info.rules_params or []) if isinstance(rule, dict)]
     status = str(data.status or info.status or "PENDING").upper()
     status = _ALIASES.get(status, status)
-    said = clean(str(data.message))[:200] if status == "ERROR" and data.message else ""
+    said = clean(str(data.message)) if status == "ERROR" and data.message else ""
     return SeenTask(
         task_id=str(task_id),
         status=status if status in STATUSES else "ERROR",

@@ -24,7 +24,6 @@ from acsmpd.wire.download import Cancelled, Downloader
 log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 6 * 3600.0
-KEPT_MS = 7 * 86_400_000
 PROGRESS_SECONDS = 1.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acsmpd.clock import Moment
-from acsmpd.engine.stepwork import Item
+from acsmpd.engine.stepwork import Item, change
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import Outcome
 from acsmpd.store import alarms, plans, services
@@ -22,6 +22,9 @@ LOADS_BEFORE_A_NEW_PUSH = 6
 
 SETTLING_MS, LOADS_WHILE_SETTLING = 60_000, 4
 """A file that arrived so short a time ago may still be judged by the device: so many loads are not final."""
+
+WORDS = {"copy": "error", "load": "error", "task": "reason"}
+"""The column that says why it stands as it does."""
 
 
 class Recorder:
@@ -116,26 +119,17 @@ class Recorder:
 
     def _not_happened(self, tx: Tx, item: Item, text: str, then: dict[str, Any]) -> None:
         """The device has what it had before: a first push or load is not there, a repeated one may be."""
-        step, back = item.rung.step, {"sent": bool(then.get("sent"))}
-        if item.kind == "copy":
-            held = then if back["sent"] else back
-            services.change_copy(tx, int(item.subject), error=text, **(held if step == "push" else {}))
-        elif item.kind == "load":
-            failed = {**back, **({"status": "ERROR"} if back["sent"] else {})}
-            services.change_load(tx, item.subject, error=text, **(failed if step == "load" else {}))
-        else:
-            plans.change_task(
-                tx, int(item.subject), reason=text, **({"sent": False} if step == "create_task" else {})
-            )
+        held: dict[str, Any] = {"sent": bool(then.get("sent"))}
+        values: dict[str, dict[str, Any]] = {
+            "push": then if held["sent"] else held,
+            "load": {**held, "status": "ERROR"} if held["sent"] else held,
+            "create_task": {"sent": False},
+        }
+        change(tx, item, **{WORDS[item.kind]: text}, **values.get(item.rung.step, {}))
 
     def _unknown(self, tx: Tx, item: Item, text: str) -> None:
         """It may have happened: the row stays `sent`, and only a look decides."""
-        if item.kind == "copy":
-            services.change_copy(tx, int(item.subject), error=text, missing=0)
-        elif item.kind == "load":
-            services.change_load(tx, item.subject, error=text, missing=0)
-        else:
-            plans.change_task(tx, int(item.subject), reason=text, missing=0)
+        change(tx, item, missing=0, **{WORDS[item.kind]: text})
 
     def _refused(self, tx: Tx, item: Item, fault: Permanent, now: Moment, then: dict[str, Any]) -> bool:
         """Park the subject; False when the refusal may pass by itself."""
@@ -143,15 +137,12 @@ class Recorder:
             self._not_happened(tx, item, fault.message, then)
             return False
         text, step = fault.message, item.rung.step
-        if item.kind == "copy":
-            values: dict[str, Any] = {"sent": False, "status": 2} if step == "push" else {}
-            services.change_copy(tx, int(item.subject), error=text, parked=True, **values)
-        elif item.kind == "load":
-            values = {"sent": bool(then.get("sent")), "status": "ERROR"} if step == "load" else {}
-            services.change_load(tx, item.subject, error=text, parked=True, **values)
-        else:
-            values = {"sent": False, "status": "ERROR"} if step == "create_task" else {}
-            plans.change_task(tx, int(item.subject), reason=text, parked=True, **values)
+        values: dict[str, dict[str, Any]] = {
+            "push": {"sent": False, "status": 2},
+            "load": {"sent": bool(then.get("sent")), "status": "ERROR"},
+            "create_task": {"sent": False, "status": "ERROR"},
+        }
+        change(tx, item, parked=True, **{WORDS[item.kind]: text}, **values.get(step, {}))
         alarms.raise_alarm(tx, REFUSED, item.key, f"{step} on computility {item.device}: {text}", now.wall_ms)
         return True
 

@@ -29,19 +29,6 @@ from acsmpd.store import packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Task
 
-OURS = (
-    "AlgoServiceID",
-    "ComputilityCode",
-    "Name",
-    "Number",
-    "Status",
-    "Reason",
-    "TaskID",
-    "TaskName",
-    "RestartPolicy",
-)
-"""Members of an AlgoTaskInfo that are extensions of ours and stay here."""
-
 
 class Item(Struct, frozen=True):
     """One subject of one pass: kind copy | load | task, its key in the store, and the rung to take."""
@@ -179,7 +166,7 @@ def info_to_send(
     core: Core, instance: dict[str, Any], labels: dict[str, Any] | None, peer: Peer
 ) -> dict[str, Any]:
     """The AlgoTaskInfo a device gets: the caller's words, our receiver, our ID, the chosen package's labels."""
-    info = {name: value for name, value in instance["info"].items() if name not in OURS}
+    info = {name: value for name, value in instance["info"].items() if name not in plans.OWN_COLUMNS}
     info["ID"] = instance["id"]
     receiver = peers.result_link(core, peers.base_url_for(core, _host_of(peer)), instance["id"])
     append = core.settings.results.mode == "append"
@@ -209,25 +196,29 @@ def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
             md5 = _md5_now(tx, item)
             values |= {"sent": True, "status": 1, "missing": 0, "progress": 0.0, "md5": md5}
         before = services.copies(tx, Copy.id == int(item.subject))
-        services.change_copy(tx, int(item.subject), **values)
+        change(tx, item, **values)
         held = [{"sent": one.sent, "md5": one.md5, "status": one.status} for one in before]
         return held[0] if held else {}
     if item.kind == "load":
         if step == "load":
             values |= {"sent": True, "status": "INIT", "missing": 0}
         load = services.load(tx, item.subject)
-        services.change_load(tx, item.subject, **values)
+        change(tx, item, **values)
         return {"sent": bool(load and load.sent)}
     after = _held_after(tx, item)
     if step == "create_task":
         values |= {"sent": True, "task_id": "", "missing": 0, "status": "PENDING", **after}
-    plans.change_task(tx, int(item.subject), **values)
+    change(tx, item, **values)
     return after if step == "update_task" else {}
 
 
 def count_try(tx: Tx, item: Item, now_ms: int) -> None:
     """Count a try that ended before anything could leave."""
-    values = {"attempts": item.attempts + 1, "changed_ms": now_ms}
+    change(tx, item, attempts=item.attempts + 1, changed_ms=now_ms)
+
+
+def change(tx: Tx, item: Item, **values: Any) -> None:
+    """Change the item's row in the ledger."""
     if item.kind == "copy":
         services.change_copy(tx, int(item.subject), **values)
     elif item.kind == "load":

@@ -31,7 +31,6 @@ APPROVAL_SECONDS = 30.0
 DAY_MS = 86_400_000
 LONGEST_PAUSE_SECONDS = 300.0
 SHORTEST_PAUSE_SECONDS = 0.2
-LEAVING, LEFT = upstreams.LEAVING, upstreams.LEFT
 KEY_CHANGED, REFUSED = "upstream_key_changed", "upstream_refused"
 _CHANCE = secrets.SystemRandom()
 
@@ -78,12 +77,10 @@ class Upstreams:
         with self._core.store.read() as tx:
             states = {row["code"]: row["state"] for row in upstreams.all_rows(tx)}
         for name, course in self._courses.items():
-            if states.get(name) == LEAVING and course.registered:
-                course.registered, course.due = (
-                    False,
-                    float("-inf"),
-                )  # at once, then backing off like any call
-            if states.get(name) == LEFT:
+            if states.get(name) == upstreams.LEAVING and course.registered:
+                # At once; from then on it backs off like any call.
+                course.registered, course.due = False, float("-inf")
+            if states.get(name) == upstreams.LEFT:
                 course.registered, course.due = False, float("-inf")
             elif course.due <= now.mono:
                 self._lanes.take(f"upstream:{name}", f"upstream:{name}", lambda name=name: self._meet(name))  # type: ignore[misc]
@@ -200,10 +197,10 @@ class Upstreams:
             row = upstreams.get(tx, name)
         if row is not None and (row["state"], row["reason"]) == (state, reason):
             return
-        if row is not None and row["state"] == LEFT:
+        if row is not None and row["state"] == upstreams.LEFT:
             return
-        if row is not None and row["state"] == LEAVING:
-            state, reason = LEAVING, f"cannot leave yet: {reason}" if reason else row["reason"]
+        if row is not None and row["state"] == upstreams.LEAVING:
+            state, reason = upstreams.LEAVING, f"cannot leave yet: {reason}" if reason else row["reason"]
         with self._core.store.write() as tx:
             upstreams.put(tx, name, now, state=state, reason=reason)
             for kind, on in ((KEY_CHANGED, state == "key_changed"), (REFUSED, state == "refused")):
@@ -218,7 +215,7 @@ class Upstreams:
     def _is_leaving(self, name: str) -> bool:
         with self._core.store.read() as tx:
             row = upstreams.get(tx, name)
-        return row is not None and row["state"] == LEAVING
+        return row is not None and row["state"] == upstreams.LEAVING
 
     def _leave(self, name: str, entry: Upstream) -> None:
         """UnRegister, and stay away until the operator says otherwise."""
@@ -226,5 +223,7 @@ class Upstreams:
         self._driver.unregister(peer, login.unregister_request(name, entry, key))
         with self._core.store.write() as tx:
             accounts.drop_upstream_tokens(tx, name)
-            upstreams.put(tx, name, self._core.clock.now().wall_ms, state=LEFT, reason="an operator left it")
+            upstreams.put(
+                tx, name, self._core.clock.now().wall_ms, state=upstreams.LEFT, reason="an operator left it"
+            )
         self.renewed(name)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from acsmpd.decide.environment import is_reserved_to_us, refused_names
 from acsmpd.faults import InvalidField
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ALWAYS_ASKABLE = frozenset({"LOG_LEVEL", "AUTH_SERVER_ADDR"})
-_OURS = ("PORT", "PATH", "HOME", "TMPDIR")
-_OURS_BY_PREFIX = ("LD_", "PYTHON", "XPU_", "CUDA_", "ACSMP_")
 PATH = "/usr/bin:/bin"
 
 
@@ -34,34 +32,15 @@ def engine_environment(
     indexes = ",".join(str(index) for index in card_indexes)
     visible = ",".join(card_uuids) if card_uuids and all(card_uuids) else indexes
     env = {"PATH": PATH, "LANG": "C.UTF-8", "LOGNAME": "engine"}
-    env.update({name: value for name, value in declared.items() if not _belongs_to_us(name, of_package=True)})
-    env.update(_allowed(declared, requested or {}))
+    env.update({name: value for name, value in declared.items() if not is_reserved_to_us(name)})
+    refused = refused_names(declared, requested or {})
+    env.update({name: value for name, value in (requested or {}).items() if name not in refused})
     if auth_server:
         env["AUTH_SERVER_ADDR"] = auth_server
     env.update(PORT=str(port), XPU_TYPE=xpu_type, XPU_INDEX=indexes)
     env.update(CUDA_VISIBLE_DEVICES=visible, ACSMP_SERVICE_ID=service_id)
     _check(env)
     return env
-
-
-def refused_names(declared: Mapping[str, str], requested: Mapping[str, str]) -> list[str]:
-    """The names of a request's Env that an engine will not get, sorted, to be told to the caller."""
-    return sorted(set(requested) - set(_allowed(declared, requested)))
-
-
-def _allowed(declared: Mapping[str, str], requested: Mapping[str, str]) -> dict[str, str]:
-    known = _ALWAYS_ASKABLE | set(declared)
-    return {
-        name: value
-        for name, value in requested.items()
-        if name in known and not _belongs_to_us(name, of_package=False)
-    }
-
-
-def _belongs_to_us(name: str, *, of_package: bool) -> bool:
-    """LD_* and PYTHON* stand open to the package, which is code anyway, but not to a request."""
-    prefixes = ("XPU_", "CUDA_", "ACSMP_") if of_package else _OURS_BY_PREFIX
-    return name in _OURS or name.startswith(prefixes)
 
 
 def _check(env: Mapping[str, str]) -> None:

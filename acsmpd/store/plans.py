@@ -12,6 +12,12 @@ from acsmpd.store.rows import struct, structs
 from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task
 
 YES, NO = True, False
+OWN_COLUMNS = (
+    "ID", "Name", "Number", "Status", "Reason", "TaskID", "TaskName", "RestartPolicy", "AlgoServiceID",
+    "ComputilityCode",
+)  # fmt: skip
+"""Members of an AlgoTaskInfo that are kept in columns of their own, not in Instance.info."""
+
 STATUSES = ("PENDING", "ERROR", "RUNNING", "PAUSED", "FINISHED")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -251,21 +250,6 @@ def test_an_expectation_without_a_body_is_passed_over(tmp_path: Path) -> None:
         assert line.answer()[0] == 200
         line.ask("POST", JSON_ROW, "Expect: 100-continue", "Content-Length: +1")
         assert line.answer()[0] == 400
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB, really full after 2 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]).returncode != 0:
-        pytest.skip("this machine lets nobody mount")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_no_room_is_told_before_the_body_comes(small_disk: Path, taken: list[int]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ class Bench:
             if not self._ended.wait(0.01):
                 return False
         return True
+
+    @contextlib.contextmanager
+    def mid_look(self) -> Iterator[None]:
+        """A look that has read the listing as it is before the block and answers after it."""
+        read, go = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            read.set()
+            assert go.wait(20)
+
+        self.plant.seeing = wait
+        self.observations.poke(CODE)
+        self.pass_by(1)
+        self.engine.loop(self.clock.moment)
+        assert read.wait(20)
+        self.plant.seeing = lambda: None
+        yield
+        go.set()
+        self.idle()
 
     # --- wishes ------------------------------------------------------------------------------------------------
 

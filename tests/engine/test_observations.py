@@ -167,26 +167,13 @@ def test_a_look_begun_before_a_step_ended_says_nothing_about_its_subject(works: 
     works.package()
     works.load()
     works.run(6)
-    read, go = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        read.set()
-        assert go.wait(20)
-
-    works.plant.seeing = wait
-    works.observations.poke(CODE)
-    works.pass_by(1)
-    works.engine.loop(works.clock.moment)  # the listing is read now, without the task
-    assert read.wait(20)
-    works.plant.seeing = lambda: None
-    works.instance()
-    works.pass_by(1)
-    works.engine.loop(works.clock.moment)
-    wait_until(lambda: works.plant.told() == LADDER, what="the create")
-    wait_until(lambda: works.task().task_id, what="its outcome")
-    works.pass_by(1)
-    go.set()
-    works.idle()
+    with works.mid_look():  # the listing is read without the task
+        works.instance()
+        works.pass_by(1)
+        works.engine.loop(works.clock.moment)
+        wait_until(lambda: works.plant.told() == LADDER, what="the create")
+        wait_until(lambda: works.task().task_id, what="its outcome")
+        works.pass_by(1)
     assert (works.task().missing, works.task().task_id, works.task().sent) == (0, "1", True)
 
 

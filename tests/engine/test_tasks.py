@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from acsmpd.faults import Permanent, Temporary, Unknown
@@ -438,25 +436,12 @@ def test_a_create_that_came_through_late_after_it_was_repeated_is_sent_away(work
 
 def test_a_task_deleted_while_a_look_is_under_way_is_not_taken_for_a_double(works: Bench) -> None:
     works.running()
-    read, go = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        read.set()
-        assert go.wait(20)
-
-    works.plant.seeing = wait
-    works.observations.poke(CODE)
-    works.pass_by(1)
-    works.engine.loop(works.clock.moment)  # the listing is read now, with the task
-    assert read.wait(20)
-    works.plant.seeing = lambda: None
-    works.change(deleted=True, on=False)
-    works.pass_by(1)
-    works.engine.loop(works.clock.moment)
-    wait_until(lambda: not works.tasks(), what="the delete")
-    works.pass_by(1)
-    go.set()
-    works.idle()
+    with works.mid_look():  # the listing is read with the task
+        works.change(deleted=True, on=False)
+        works.pass_by(1)
+        works.engine.loop(works.clock.moment)
+        wait_until(lambda: not works.tasks(), what="the delete")
+        works.pass_by(1)
     works.run(3, 15)
     assert works.plant.told() == [*LADDER, "delete_task"]
     assert works.foreign() == []

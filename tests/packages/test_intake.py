@@ -180,8 +180,8 @@ def written_bytes() -> int:
 # --- space -----------------------------------------------------------------------------------------
 
 
-def test_room_for_the_whole_is_asked_first(tiny_disk: Path) -> None:
-    intake = Intake(tiny_disk / "packages", max_bytes=2**40, min_free_bytes=0)
+def test_room_for_the_whole_is_asked_first(small_disk: Path) -> None:
+    intake = Intake(small_disk / "packages", max_bytes=2**40, min_free_bytes=0)
     for given in ({"expected_size": 3 * MIB}, {"room_bytes": 3 * MIB}):
         with pytest.raises(faults.NoSpace) as caught:
             intake.receive(Generated(0, AssertionError("nothing may be read")), **given)  # type: ignore[arg-type]
@@ -191,23 +191,23 @@ def test_room_for_the_whole_is_asked_first(tiny_disk: Path) -> None:
         )
 
 
-def test_some_space_stays_reserved(tiny_disk: Path) -> None:
-    intake = Intake(tiny_disk / "packages", max_bytes=2**40, min_free_bytes=MIB)
+def test_some_space_stays_reserved(small_disk: Path) -> None:
+    intake = Intake(small_disk / "packages", max_bytes=2**40, min_free_bytes=MIB)
     with pytest.raises(faults.NoSpace, match="1048576 of them stay reserved"):
         intake.receive(Generated(MIB + MIB // 2), expected_size=MIB + MIB // 2)
 
 
-def test_a_disk_that_fills_on_the_way(tiny_disk: Path) -> None:
-    intake = Intake(tiny_disk / "packages", max_bytes=2**40, min_free_bytes=0)
+def test_a_disk_that_fills_on_the_way(small_disk: Path) -> None:
+    intake = Intake(small_disk / "packages", max_bytes=2**40, min_free_bytes=0)
     with pytest.raises(faults.NoSpace) as caught:
         intake.receive(Generated(5 * MIB))
     assert caught.value.message == "cannot receive the package file: no space left"
-    assert os.listdir(tiny_disk / "packages" / "incoming") == []
+    assert os.listdir(small_disk / "packages" / "incoming") == []
     assert intake.receive(Generated(MIB)).size == MIB
 
 
-def test_two_uploads_do_not_count_on_the_same_space(tiny_disk: Path) -> None:
-    intake = Intake(tiny_disk / "packages", max_bytes=2**40, min_free_bytes=0)
+def test_two_uploads_do_not_count_on_the_same_space(small_disk: Path) -> None:
+    intake = Intake(small_disk / "packages", max_bytes=2**40, min_free_bytes=0)
     arrived, go_on = threading.Event(), threading.Event()
 
     class Slow(Generated):

@@ -111,12 +111,12 @@ def test_an_earlier_package_stays_when_packing_fails(tmp_path: Path, source: Pat
     assert (tmp_path / "kept.tar").read_bytes() == before
 
 
-def test_a_full_disk(source: Path, tiny_disk: Path) -> None:
+def test_a_full_disk(source: Path, small_disk: Path) -> None:
     (source / "bin" / "big").write_bytes(bytes(3 * 1024 * 1024))
     with pytest.raises(faults.NoSpace) as caught:
-        pack(source, tiny_disk / "out.tar")
-    assert caught.value.message == f"cannot write {tiny_disk}/out.tar: no space left"
-    assert os.listdir(tiny_disk) == []
+        pack(source, small_disk / "out.tar")
+    assert caught.value.message == f"cannot write {small_disk}/out.tar: no space left"
+    assert os.listdir(small_disk) == []
 
 
 # --- identifiers -----------------------------------------------------------------------------------

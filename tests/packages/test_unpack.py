@@ -134,21 +134,21 @@ def test_a_failure_in_the_middle_leaves_nothing(
     assert "truncated" in refusal(path, "bin", place)
 
 
-def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, tiny_disk: Path) -> None:
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, small_disk: Path) -> None:
     path = package(tmp_path, member("bin/big", b"\x07" * (3 * MIB)))
     with pytest.raises(faults.NoSpace, match=r"^cannot unpack: \d+ bytes needed, \d+ free$"):
-        unpack(path, "bin", tiny_disk / "one")
-    assert os.listdir(tiny_disk) == []
+        unpack(path, "bin", small_disk / "one")
+    assert os.listdir(small_disk) == []
 
 
 def test_a_disk_that_fills_while_unpacking(
-    tmp_path: Path, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = package(tmp_path, member("bin/big", b"\x07" * (3 * MIB)))
     monkeypatch.setattr(subject, "free_bytes", lambda _: 10 * MIB)
     with pytest.raises(faults.NoSpace, match="cannot unpack: no space left"):
-        unpack(path, "bin", tiny_disk / "one")
-    assert os.listdir(tiny_disk) == []
+        unpack(path, "bin", small_disk / "one")
+    assert os.listdir(small_disk) == []
 
 
 def test_leftovers_of_a_killed_unpacking_are_swept(place: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acsmpd import faults
-from acsmpd.runtime.environment import engine_environment, refused_names
+from acsmpd.decide.environment import refused_names
+from acsmpd.runtime.environment import engine_environment
 
 DECLARED = {"LOG_LEVEL": "info", "MODEL": "small", "LD_LIBRARY_PATH": "/opt/sdk/lib"}
 

@@ -25,7 +25,7 @@ PYTHON = "/usr/bin/python3"
 ENGINE = r"""
 import http.server, json, os, signal, subprocess, sys, threading, time, urllib.error, urllib.request
 
-TASKS, LOCK, HELD = {}, threading.Lock(), []
+TASKS, ENDED, LOCK, HELD = {}, {}, threading.Lock(), []
 HANG = threading.Event()
 
 
@@ -42,22 +42,21 @@ def create(body):
             "TaskInfo": {**info, "ID": task_id}, "Status": "RUNNING", "RestartPolicy": body["RestartPolicy"],
             "CreateAndStartTask": True, "Every": extras.get("Every", 0.3), "Sent": info.get("ID"),
         }
+        ENDED[task_id] = threading.Event()
     threading.Thread(target=report, args=(task_id,), daemon=True).start()
     return shown(TASKS[task_id])
 
 
 def report(task_id):
-    number = 0
-    while task_id in TASKS:
-        task = TASKS[task_id]
+    task, ended, due = TASKS[task_id], ENDED[task_id], 0
+    while not ended.wait(due):
+        due = task["Every"]
         if task["Status"] == "RUNNING":
-            number += 1
             rule = task["TaskInfo"]["RulesParams"][0]
             body = {"TaskID": task["Sent"], "EventID": rule["EventID"], "EventTime": time.strftime("%Y-%m-%d %H:%M:%S"),
                     "Pts": time.time_ns() // 1000, "DeviceID": "", "Targets": [], "Images": []}
             for url in rule["ResultReceiveUrl"]:
                 fetch(url, json.dumps(body).encode())
-        time.sleep(task["Every"])
 
 
 def fetch(url, raw=None):
@@ -178,6 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 TASKS[name]["Status"] = {"resume": "RUNNING", "pause": "PAUSED"}[verb]
             elif self.command == "DELETE":
                 del TASKS[name]
+                ENDED[name].set()
             elif self.command == "PUT":
                 TASKS[name]["TaskInfo"] = {**body["TaskInfo"], "ID": name}
             data = shown(TASKS[name]) if name in TASKS else None
