@@ -89,6 +89,8 @@ class SeenTask(Struct, frozen=True, kw_only=True):
     receive_urls: tuple[str, ...] = ()
     service_id: str = ""
     error: str = ""
+    policy: str = ""  # ALWAYS | NEVER, "" if it told none
+    info: dict[str, Any] | None = None  # the AlgoTaskInfo, JSON-ready, of a task the ledger does not know
 
 
 class Observed(Struct, frozen=True, kw_only=True):
@@ -244,6 +246,7 @@ class CopyRow(Struct, frozen=True, kw_only=True):
     attempts: int
     missing: int
     error: str = ""
+    ours: bool = True
 
 
 class LoadRow(Struct, frozen=True, kw_only=True):
@@ -261,6 +264,7 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     xpu_index: list[int] | None = None
     xpu_type: str = ""
     error: str = ""
+    ours: bool = True
 
 
 class TaskRow(Struct, frozen=True, kw_only=True):
@@ -323,6 +327,16 @@ class Seat(Struct, frozen=True):
     used: int
     capacity: int | None
     origin: str = ""  # who loaded it: "" this site, else a platform above
+    facility_id: str = ""
+
+
+class ForeignStream(Struct, frozen=True):
+    """A task on a device that is not ours, as far as it tells which service carries it."""
+
+    device: str
+    event_ids: tuple[str, ...] = ()
+    service_id: str = ""  # the facility's own id
+    labels: dict[str, Any] | None = None
 
 
 class Place(Struct, frozen=True):

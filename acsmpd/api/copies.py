@@ -39,7 +39,10 @@ def _copy_settled(tx: Tx, package_id: str, code: str) -> bool:
 
 @handles("acsmp.delete_algo_package_from_device")
 def delete_copy(platform: Platform, call: Call) -> Reply:
-    """Refused while a service of the package is on the device, unless ?Force=true unloads it first."""
+    """Refused while a service of the package is on the device, unless ?Force=true unloads it first.
+
+    A foreign file, named by package and device, goes like one of ours.
+    """
     package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
     with platform.store.write() as tx:
         serving_device(tx, code)
@@ -53,7 +56,7 @@ def delete_copy(platform: Platform, call: Call) -> Reply:
                 f"cannot delete package {package_id} from {code}: its services run there: {named}"
             )
         for load in busy:
-            services.change_load(tx, load.id, wanted=False, parked=False, changed_ms=call.now.wall_ms)
+            services.unwant_load(tx, load.id, call.now.wall_ms)
         services.unwant_copy(tx, package_id, code, call.now.wall_ms)
     platform.wake()
     return Reply(settled=lambda tx: services.copy(tx, package_id, code) is None)
@@ -81,7 +84,12 @@ def get_copy(platform: Platform, call: Call) -> DeviceAlgoPackage:
 
 def _copies() -> Any:
     return (
-        Copy.select(Copy, Package.name, Package.version, Package.kind)
+        Copy.select(
+            Copy,
+            Package.name.alias("package_name"),
+            Package.version.alias("package_version"),
+            Package.kind.alias("package_kind"),
+        )
         .join(Package, on=(Package.id == Copy.package_id), join_type=JOIN.LEFT_OUTER)
         .order_by(Copy.id)
     )
@@ -90,13 +98,14 @@ def _copies() -> Any:
 def _copy_item(platform: Platform, row: dict[str, Any]) -> DeviceAlgoPackage:
     status = 2 if row["parked"] and row["status"] != 3 else row["status"]
     return DeviceAlgoPackage(
-        algo_package_name=row["name"] or row["package_id"],
-        algo_package_type=row["kind"] or "artifact",
-        algo_package_version=row["version"] or "",
+        algo_package_name=(row["package_name"] or row["name"] or row["package_id"])[:256],
+        algo_package_type=row["package_kind"] or row["kind"] or "artifact",
+        algo_package_version=(row["package_version"] or row["version"])[:256],
         algo_file_package_id=row["package_id"],
         status=status,  # type: ignore[arg-type]
         created_date=times.written(row["created_ms"], platform.zone),
         download_progress=1.0 if status == 3 else min(row["progress"], 1.0),
         progress_update_time=times.written(row["changed_ms"], platform.zone),
         download_error_message=row["error"][:256] if status == 2 else None,
+        foreign=None if row["ours"] else True,
     )

@@ -4,6 +4,7 @@ from acsmpd.api import (
     computility,
     copies,
     facade,
+    foreign,
     instances,
     links,
     packages,
@@ -16,6 +17,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    computility, copies, facade, instances, links, packages, people, plans, registration, results, services,
+    computility, copies, facade, foreign, instances, links, packages, people, plans, registration, results, services,
     system,
 )  # fmt: skip

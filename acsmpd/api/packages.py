@@ -24,7 +24,7 @@ from acsmpd.spec.messages.capabilities import AlgoDef, AlgoDefPageRequest, AlgoD
 from acsmpd.spec.messages.extensions import PackageImport
 from acsmpd.spec.messages.packages import AlgoFilePackageForm, AlgoFilePackageItem, ImportedPackage
 from acsmpd.spec.reading import read_form, read_strict
-from acsmpd.store import asks, packages, services
+from acsmpd.store import asks, packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import Page
 from acsmpd.store.rows import page_of as rows_of
@@ -158,11 +158,15 @@ def delete_package(platform: Platform, call: Call) -> Reply:
                 f"package {package_id} came from platform {package['origin']}; use ?Force=true"
             )
         for row in loads:
-            services.change_load(tx, row["id"], wanted=False, parked=False, changed_ms=now)
+            if row["ours"]:
+                services.unwant_load(tx, row["id"], now)
+            else:
+                plans.vacate(tx, row["id"], now)
         packages.delete(tx, package_id, now)
     platform.intake.remove(Path(package["path"]))
     platform.wake()
-    return Reply(settled=lambda tx: not tx.row(Copy.select().where(Copy.package_id == package_id)))
+    ours = Copy.select().where(Copy.package_id == package_id, Copy.ours == True)
+    return Reply(settled=lambda tx: not tx.row(ours))
 
 
 PACKAGE_ORDERS = {

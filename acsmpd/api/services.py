@@ -40,7 +40,10 @@ def install(platform: Platform, call: Call) -> Reply:
 def install_in(
     platform: Platform, tx: Tx, asked: AlgoServiceInstallRequest, now_ms: int, origin: str = ""
 ) -> str:
-    """The AlgoServiceID of a new or, on a CAD, of the existing service (conventions section 5)."""
+    """The AlgoServiceID of a new or, on a CAD, of the existing service (conventions section 5).
+
+    One that somebody else loaded there becomes ours: to ask for it by package and device is to adopt it.
+    """
     device = serving_device(tx, asked.computility_code)
     package = package_of(tx, asked.algo_file_package_id)
     env = [{"Name": item.name, "Value": item.value} for item in asked.env or []]
@@ -81,12 +84,17 @@ def _existing(
         service = services.service(tx, load.service_id)
         if not load.wanted:
             raise faults.Conflict(f"service {load.service_id} of the package is still being unloaded there")
+        if env and not load.ours:
+            raise faults.Conflict(
+                f"service {load.service_id} of the package runs on {device.code}, loaded by somebody else; with "
+                "which Env is not known: ask for it without Env to adopt it, then change it"
+            )
         if service is not None and env and service["env"] != env:
             raise faults.Conflict(
                 f"service {load.service_id} of the package runs on {device.code} with another Env; "
                 f"change it by PUT /ACSMP/AlgoServices/{load.service_id}"
             )
-        services.change_load(tx, load.id, parked=False, changed_ms=now_ms)
+        services.change_load(tx, load.id, parked=False, ours=True, changed_ms=now_ms)
         services.want_copy(tx, package_id, device.code, now_ms, asked=False)
         return load.service_id
     return ""
@@ -152,7 +160,7 @@ def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: 
         if service is not None and service["origin"] != origin and not force:
             owner = service["origin"] or "this site"
             raise faults.Conflict(f"service {service['id']} was loaded by {owner}; use ?Force=true")
-        services.change_load(tx, load_id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
+        services.unwant_load(tx, load_id, now_ms)
     for task in plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "paused"):
         plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
 
@@ -209,6 +217,7 @@ def service_item(platform: Platform, row: dict[str, Any], device: Device) -> Alg
         xpu_type=row["xpu_type"] or None,
         last_error=row["error"] or away or None,
         computility_code=row["device"],
+        foreign=None if row["ours"] else True,
     )
 
 
@@ -226,6 +235,11 @@ def update_service(platform: Platform, call: Call) -> Reply:
         loads = services.loads(tx, Load.service_id == service_id, Load.wanted == True)
         if not loads:
             raise faults.Conflict(f"service {service_id} is being unloaded")
+        if not loads[0].ours:
+            raise faults.Conflict(
+                f"service {service_id} was loaded by somebody else; adopt it first, by POST "
+                f"/ACSMP/AlgoServices/Devices with its package and computility {loads[0].device}"
+            )
         device = serving_device(tx, loads[0].device)
         package_id = _reconfigure(tx, service, loads, device, asked, now)
         _rescale(tx, {**service, "package_id": package_id}, device, asked.replicas, now)
@@ -248,7 +262,7 @@ def _rescale(tx: Tx, service: dict[str, Any], device: Device, replicas: int | No
         add_load(tx, service["id"], service["package_id"], device.code, number, now_ms)
     for number, load_id in there.items():
         if number >= replicas:
-            services.change_load(tx, load_id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
+            services.unwant_load(tx, load_id, now_ms)
     services.change_service(tx, service["id"], replicas=replicas)
 
 
@@ -272,7 +286,7 @@ def _reconfigure(
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):
-        services.change_load(tx, load.id, wanted=False, parked=False, attempts=0, changed_ms=now_ms)
+        services.unwant_load(tx, load.id, now_ms)
         add_load(tx, service["id"], package["id"], device.code, number, now_ms)
     return str(package["id"])
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from acsmpd.model import Ability, Device, InstanceRow, Place, Seat
+from acsmpd.model import Ability, Device, ForeignStream, InstanceRow, Place, Seat
 
 
 def events_of(info: Mapping[str, Any]) -> tuple[str, ...]:
@@ -67,6 +68,37 @@ def capabilities_at(instance: InstanceRow, abilities: Sequence[Ability], package
         for event, found in by_event.items()
     }
     return {event: codes[0] for event, codes in here.items() if codes}
+
+
+def carriers(stream: ForeignStream, seats: Sequence[Seat], abilities: Sequence[Ability]) -> list[Seat]:
+    """The seats that may be carrying a stream of somebody else's: by its service, else its labels, else its events."""
+    there = [seat for seat in seats if seat.device == stream.device]
+    named = [seat for seat in there if stream.service_id and seat.facility_id == stream.service_id]
+    if named:
+        return named
+    labels = stream.labels or {}
+    name, version = fold(labels.get("AlgoCaBinName")), fold(labels.get("Version"))
+    labelled = {
+        ability.package_id
+        for ability in abilities
+        if name and fold(ability.package_name) == name and version in ("", fold(ability.version))
+    }
+    fitting = {ability.package_id for ability in abilities if set(ability.event_ids) & set(stream.event_ids)}
+    for packages in (labelled, fitting):
+        found = [seat for seat in there if seat.package_id in packages]
+        if found:
+            return found
+    return []
+
+
+def taken_by_others(
+    streams: Sequence[ForeignStream], seats: Sequence[Seat], abilities: Sequence[Ability]
+) -> Counter[str]:
+    """load id -> streams of others; one that may be on any of several counts at each: full beats overloaded."""
+    taken: Counter[str] = Counter()
+    for stream in streams:
+        taken.update(seat.load_id for seat in carriers(stream, seats, abilities))
+    return taken
 
 
 def _best_seat(

@@ -28,7 +28,12 @@ NOTHING = Rung("")
 
 
 def next_for_copy(copy: CopyRow, device: Device | None, *, in_use: bool, stale: bool) -> Rung:
-    """Rung for a package file on a device. `in_use`: a load there wants it; `stale`: the device holds another MD5."""
+    """Rung for a package file on a device. `in_use`: a load there wants it; `stale`: the device holds another MD5.
+
+    A foreign one is never changed; an operator's word makes it ours first.
+    """
+    if not copy.ours:
+        return NOTHING
     if not copy.wanted and not copy.sent:
         return Rung("forget")
     held = _held(copy.parked, device)
@@ -51,8 +56,11 @@ def next_for_load(
     """Rung for a service on a device. `tasks`: tasks of ours still on it.
 
     `leaving`: another load of the package is still there and not wanted any more; where a package has one
-    service, a new one would meet the old.
+    service, a new one would meet the old. A foreign one is never changed; when it is gone it stays known until
+    no task of ours is left on it.
     """
+    if not load.ours and (load.wanted or tasks):
+        return NOTHING
     if not load.wanted and not load.sent:
         return Rung("forget")
     held = _held(load.parked, device)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from acsmpd.clock import Clock
 from acsmpd.faults import Permanent, Temporary
@@ -101,7 +102,7 @@ class TaskRows:
             task = seen_task(record)
             if task is None:
                 raise Temporary(f"the task list of {peer.code} holds a task without an ID")
-            yield task if task.task_id in known else self._whole(peer, task, budget)
+            yield task if task.task_id in known else self._whole(peer, with_info(task, record), budget)
 
     def _page(self, peer: Peer, number: int, seconds: float | None) -> tuple[list[Any], int | None]:
         """One page and its TotalSize. Without one only a page that brings nothing new is the end."""
@@ -127,7 +128,8 @@ class TaskRows:
             data = self._wire.call(row, peer, path={"ID": task_id}, timeout_seconds=seconds)
         except Missing:
             return Outcome(gone=True)
-        return Outcome(facility_id=task_id, task=seen_task(data))
+        task = seen_task(data)
+        return Outcome(facility_id=task_id, task=task and with_info(task, data))
 
     def create(self, peer: Peer, step: CreateTask, *, service_id: str | None) -> Outcome:
         """Create and start. The device mints the ID: it is read from the answer, "" if that told none."""
@@ -185,7 +187,13 @@ def seen_task(data: Any) -> SeenTask | None:
         receive_urls=tuple(url for rule in rules for url in _urls(rule.get("ResultReceiveUrl"))),
         service_id=str(getattr(data, "algo_service_id", None) or ""),
         error=said if status in STATUSES else f"the device shows the status {data.status!r}",
+        policy=str(getattr(data, "restart_policy", None) or ""),
     )
+
+
+def with_info(task: SeenTask, data: Any) -> SeenTask:
+    """The task with all the device told of it: what is not ours is shown, and can be adopted, by that."""
+    return replace(task, info=msgspec.to_builtins(data.task_info))
 
 
 def _stream_url(options: dict[str, Any]) -> str:

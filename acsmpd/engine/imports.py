@@ -21,7 +21,7 @@ from acsmpd.packages.intake import Intake, Received
 from acsmpd.packages.manifest import Ability, Manifest
 from acsmpd.store import alarms, facts, packages
 from acsmpd.store.database import Store, Tx
-from acsmpd.store.tables import Capability, Load
+from acsmpd.store.tables import Capability
 
 
 class Importer:
@@ -88,11 +88,7 @@ class Importer:
         codes = [ability.code for ability in manifest.abilities]
         held = tx.rows(Capability.select(Capability.package_id).where(Capability.code.in_(codes)))
         touched = {package_id, *(row["package_id"] for row in held)}
-        loads = tx.rows(
-            Load.select(Load.service_id, Load.device).where(
-                Load.package_id.in_(sorted(touched)), (Load.wanted == True) | (Load.sent == True)
-            )
-        )
+        loads = packages.loads_of(tx, *sorted(touched))
         if loads:
             named = ", ".join(f"{row['service_id']} on {row['device']}" for row in loads[:20])
             raise faults.Conflict(

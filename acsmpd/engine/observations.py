@@ -12,8 +12,9 @@ from typing import Any
 from acsmpd.clock import Moment
 from acsmpd.decide import ownership
 from acsmpd.decide.placement import events_of
+from acsmpd.decide.steps import LOOKS_BEFORE_REPEAT
 from acsmpd.decide.streams import stream_url_of
-from acsmpd.engine import peers
+from acsmpd.engine import peers, reflected
 from acsmpd.engine.core import Core
 from acsmpd.engine.lanes import Lanes
 from acsmpd.faults import StepFault
@@ -28,7 +29,7 @@ from acsmpd.model import (
     SeenTask,
     TaskRow,
 )
-from acsmpd.store import devices, plans, services
+from acsmpd.store import devices, foreign, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Load, Task
 
@@ -114,7 +115,7 @@ class Observations:
             self._packages(tx, peer, seen, begun)
             self._services(tx, peer, seen, begun)
             if seen.tasks is not None:
-                self._tasks(tx, peer.code, seen.tasks, begun)
+                self._tasks(tx, peer, seen.tasks, begun)
 
     def _touched(self, key: str, begun: Moment) -> bool:
         """Whether a step on the subject is under way or ended after this look began."""
@@ -128,19 +129,13 @@ class Observations:
         shown = {package.package_id: package for package in seen.packages}
         ledger = services.copies(tx, Copy.device == peer.code)
         for copy in ledger:
-            if copy.sent and not self._touched(f"copy:{copy.id}", begun):
+            if copy.ours and copy.sent and not self._touched(f"copy:{copy.id}", begun):
                 self._copy(tx, peer, copy, shown.get(copy.package_id), begun)
-        ours = {copy.package_id for copy in ledger if copy.sent}
-        foreign = [
-            {
-                "foreign_id": package.package_id,
-                "status": str(package.status),
-                "detail": {"Name": package.name},
-            }
-            for package in seen.packages
-            if package.package_id not in ours
-        ]
-        devices.replace_foreign(tx, peer.code, "package", foreign, begun.wall_ms)
+        reflected.packages(tx, peer, ledger, shown, begun, new=not self._stirred(peer, begun))
+
+    def _stirred(self, peer: Peer, begun: Moment) -> bool:
+        """Whether a step on the device ended after this look began: what we just sent away may still be in it."""
+        return self._touched(f"device:{peer.code}", begun)
 
     def _copy(self, tx: Tx, peer: Peer, copy: CopyRow, package: SeenPackage | None, begun: Moment) -> None:
         if package is not None:
@@ -165,21 +160,15 @@ class Observations:
         if seen.services is None:
             return
         left = list(seen.services)
-        for load in services.loads(tx, Load.device == peer.code, Load.sent == True):
+        ledger = services.loads(tx, Load.device == peer.code)
+        for load in sorted((load for load in ledger if load.sent), key=lambda load: not load.ours):
             service = _service_of(load, left)
             if service is not None:
                 left.remove(service)
             if not self._touched(f"load:{load.id}", begun):
                 self._service(tx, load, service, begun)
-        foreign = [
-            {
-                "foreign_id": one.facility_id or one.package_id,
-                "status": one.status,
-                "detail": {"PackageID": one.package_id},
-            }
-            for one in left
-        ]
-        devices.replace_foreign(tx, peer.code, "service", foreign, begun.wall_ms)
+        if not self._stirred(peer, begun):
+            reflected.services(tx, peer, ledger, left, begun)
 
     def _service(self, tx: Tx, load: LoadRow, service: SeenService | None, begun: Moment) -> None:
         values: dict[str, Any] = {}
@@ -187,8 +176,11 @@ class Observations:
             accepted = load.status == "INIT" and not load.error
             if load.wanted and accepted and self._age(f"load:{load.id}", begun) <= STARTING_SECONDS:
                 return
+            if not load.ours and load.missing + 1 >= LOOKS_BEFORE_REPEAT:
+                foreign.retire(tx, load.id, begun.wall_ms)
+                return
             values["missing"] = load.missing + 1
-            if load.missing + 1 >= 2 and load.status == "RUNNING":
+            if load.missing + 1 >= LOOKS_BEFORE_REPEAT and load.status == "RUNNING":
                 values |= {"status": "ERROR", "error": "the device no longer shows it running"}
         else:
             if load.missing:
@@ -203,7 +195,8 @@ class Observations:
 
     # --- tasks ---------------------------------------------------------------------------------------
 
-    def _tasks(self, tx: Tx, code: str, seen: tuple[SeenTask, ...], begun: Moment) -> None:
+    def _tasks(self, tx: Tx, peer: Peer, seen: tuple[SeenTask, ...], begun: Moment) -> None:
+        code = peer.code
         ledger = plans.tasks(tx, Task.device == code)
         wanted = {
             task.instance_id: _wanted(tx, task.instance_id)
@@ -214,16 +207,8 @@ class Observations:
         for task in ledger:
             if task.sent and not self._touched(f"task:{task.id}", begun):
                 self._task(tx, task, matched.found.get(task.id), begun)
-        foreign = [
-            {
-                "foreign_id": one.task_id,
-                "status": one.status,
-                "detail": {"Url": one.stream_url, "EventIDs": one.event_ids},
-            }
-            for one in matched.foreign
-            if not self._is_double(tx, code, one, begun)
-        ]
-        devices.replace_foreign(tx, code, "task", foreign, begun.wall_ms)
+        left = [one for one in matched.foreign if not self._is_double(tx, code, one, begun)]
+        reflected.tasks(tx, peer, left, begun, new=not self._stirred(peer, begun))
 
     def _is_double(self, tx: Tx, code: str, seen: SeenTask, begun: Moment) -> bool:
         """A task that reports to a link only we can have signed, yet no row holds it: a create that came through
@@ -252,7 +237,7 @@ class Observations:
             if task.task_id and task.status == "FINISHED" and task.wanted != "gone":
                 return  # its work is done: a device may clear it away
             values = {"missing": task.missing + 1}
-            if task.task_id and task.missing + 1 >= 2:
+            if task.task_id and task.missing + 1 >= LOOKS_BEFORE_REPEAT:
                 values = {"sent": False, "task_id": "", "missing": 0, "status": "PENDING",
                           "reason": "it was gone from the device"}  # fmt: skip
         else:

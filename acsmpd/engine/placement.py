@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,10 +11,10 @@ from peewee import JOIN
 from acsmpd.clock import Moment
 from acsmpd.decide import placement
 from acsmpd.engine.core import Core
-from acsmpd.model import Ability, Device, Family, InstanceRow, Place, Seat, TaskRow
-from acsmpd.store import devices, packages, plans, services
+from acsmpd.model import Ability, Device, Family, ForeignStream, InstanceRow, Place, Seat, TaskRow
+from acsmpd.store import devices, foreign, packages, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Instance, InstanceEvent, Load, Package, Task
+from acsmpd.store.tables import Instance, Load, Package, Task
 
 NO_FAILOVER = (Family.CAP,)
 """A cut line to a site must not double its work (conventions section 11)."""
@@ -87,8 +88,9 @@ class Placement:
         if not unplaced and not stranded:
             return
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
-        seats = {seat.load_id: seat for seat in self._seats(tx)}
-        streams = plans.streams_on_direct(tx)
+        others = foreign.streams(tx)
+        seats = {seat.load_id: seat for seat in self._seats(tx, others, abilities)}
+        streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in others)
         for instance, task in [*stranded, *((one, None) for one in unplaced)]:
             choice = placement.place(instance, abilities, list(seats.values()), known, streams)
             if isinstance(choice, str):
@@ -99,7 +101,7 @@ class Placement:
                 plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
             self._take(tx, instance, choice, abilities, seats, now)
             if choice.load_id is None:
-                streams[choice.device] = streams.get(choice.device, 0) + 1
+                streams[choice.device] += 1
 
     def _free(self, tx: Tx, task: TaskRow | None, known: dict[str, Device], now: Moment) -> None:
         """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""
@@ -117,31 +119,27 @@ class Placement:
         )  # fmt: skip
         if choice.load_id is not None:
             seat = seats[choice.load_id]
-            served = placement.capabilities_at(instance, abilities, seat.package_id)
-            for event, code in served.items():
-                tx.run(
-                    InstanceEvent.update(capability=code).where(
-                        InstanceEvent.instance_id == instance.id, InstanceEvent.event_id == event
-                    )
-                )
+            plans.serve(tx, instance.id, placement.capabilities_at(instance, abilities, seat.package_id))
             weight = max(1, len(choice.capabilities))
             seats[choice.load_id] = replace(seat, used=seat.used + weight)
 
-    def _seats(self, tx: Tx) -> list[Seat]:
+    def _seats(self, tx: Tx, others: list[ForeignStream], abilities: list[Ability]) -> list[Seat]:
         used = services.used_streams(tx)
         manifests = {
             row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))
         }
         local = self._core.local_code
         origins = services.origins(tx)
-        return [
+        seats = [
             Seat(
                 load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
                 used.get(load.id, 0), self._capacity(manifests.get(load.package_id), load.device == local),
-                origins.get(load.service_id, ""),
+                origins.get(load.service_id, ""), load.facility_id,
             )
             for load in services.loads(tx, Load.wanted == True)
         ]  # fmt: skip
+        taken = placement.taken_by_others(others, seats, abilities)
+        return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]
 
     def _capacity(self, manifest: dict[str, Any] | None, local: bool) -> int | None:
         """Streams one replica carries: what the package says, else our own limit here, else unknown."""

@@ -7,7 +7,7 @@ from typing import Any
 from acsmpd.model import Device
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import struct, structs
-from acsmpd.store.tables import Claim, Computility, Foreign, Token
+from acsmpd.store.tables import Claim, Computility, Token
 
 
 def get(tx: Tx, code: str) -> dict[str, Any] | None:
@@ -80,16 +80,3 @@ def claims(tx: Tx, code: str | None = None) -> list[dict[str, Any]]:
 
 def drop_claims(tx: Tx, *conditions: Any) -> int:
     return int(tx.run(Claim.delete().where(*conditions)))
-
-
-# --- what is not ours --------------------------------------------------------------------------------
-
-
-def replace_foreign(tx: Tx, code: str, kind: str, found: list[dict[str, Any]], now_ms: int) -> None:
-    tx.run(Foreign.delete().where(Foreign.device == code, Foreign.kind == kind))
-    for one in found:
-        tx.run(Foreign.insert(device=code, kind=kind, seen_ms=now_ms, **one))
-
-
-def foreign(tx: Tx, code: str) -> list[dict[str, Any]]:
-    return tx.rows(Foreign.select().where(Foreign.device == code).order_by(Foreign.id))

@@ -11,13 +11,16 @@ from acsmpd import faults
 from acsmpd.store import schema
 
 
-def _first(database: peewee.SqliteDatabase) -> None:
-    for statement in schema.FIRST.split(";\n"):
-        if statement.strip():
-            database.execute_sql(statement)
+def _script(text: str) -> Callable[[Any], None]:
+    def run(database: peewee.SqliteDatabase) -> None:
+        for statement in text.split(";\n"):
+            if statement.strip():
+                database.execute_sql(statement)
+
+    return run
 
 
-MIGRATIONS: tuple[Callable[[Any], None], ...] = (_first,)
+MIGRATIONS: tuple[Callable[[Any], None], ...] = (_script(schema.FIRST), _script(schema.FOREIGN_THINGS))
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 
 

@@ -8,7 +8,7 @@ from peewee import fn
 
 from acsmpd.model import Ability
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Capability, Copy, Load, Package
+from acsmpd.store.tables import Capability, Copy, Load, Package, Task
 
 
 def get(tx: Tx, package_id: str) -> dict[str, Any] | None:
@@ -67,21 +67,28 @@ def holders(tx: Tx, codes: list[str]) -> dict[str, dict[str, Any]]:
     return {row["code"]: row for row in tx.rows(query.where(Capability.code.in_(codes)))}
 
 
-def loads_of(tx: Tx, package_id: str) -> list[dict[str, Any]]:
-    """Loads of the package that are wanted or may still run."""
+def loads_of(tx: Tx, *package_ids: str) -> list[dict[str, Any]]:
+    """Loads of the packages that are wanted or may still run; foreign ones only while they carry tasks of ours."""
+    carrying = Task.select(Task.load_id).where(Task.load_id.is_null(False), Task.wanted == "running")
     return tx.rows(
-        Load.select().where(Load.package_id == package_id, (Load.wanted == True) | (Load.sent == True))
+        Load.select()
+        .where(
+            Load.package_id.in_(package_ids),
+            (Load.wanted == True) | (Load.sent == True),
+            (Load.ours == True) | Load.id.in_(carrying),
+        )
+        .order_by(Load.created_ms, Load.id)
     )
 
 
 def delete(tx: Tx, package_id: str, now_ms: int) -> None:
-    """Drop the package and its capabilities; its copies are to leave the devices."""
+    """Drop the package and its capabilities; the copies of ours are to leave the devices."""
     tx.run(Capability.delete().where(Capability.package_id == package_id))
     tx.run(Package.delete().where(Package.id == package_id))
     tx.run(
         Copy.update(
             wanted=False, asked=False, parked=False, generation=Copy.generation + 1, changed_ms=now_ms
-        ).where(Copy.package_id == package_id)
+        ).where(Copy.package_id == package_id, Copy.ours == True)
     )
 
 

@@ -77,6 +77,16 @@ def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
         tx.run(InstanceEvent.insert(instance_id=instance_id, event_id=event, capability=capability))
 
 
+def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
+    """Say which capability serves which event (event -> capability)."""
+    for event, capability in served.items():
+        tx.run(
+            InstanceEvent.update(capability=capability).where(
+                InstanceEvent.instance_id == instance_id, InstanceEvent.event_id == event
+            )
+        )
+
+
 def change_instance(tx: Tx, instance_id: str, **values: Any) -> None:
     tx.run(Instance.update(**values).where(Instance.id == instance_id))
 
@@ -139,6 +149,15 @@ def add_task(tx: Tx, **values: Any) -> int:
 
 def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:
     tx.run(Task.update(**values).where(Task.id == task_row_id))
+
+
+def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
+    """Take every task off a load that itself stays."""
+    tx.run(
+        Task.update(wanted="gone", parked=False, changed_ms=now_ms).where(
+            Task.load_id == load_id, Task.wanted != "gone"
+        )
+    )
 
 
 def drop_task(tx: Tx, task_row_id: int) -> None:

@@ -1,4 +1,4 @@
-"""The schema as the first release made it. A released text is never edited: the next change is a migration."""
+"""The schema as the first release made it, and what later ones made of it. A text that went out is never edited."""
 
 from __future__ import annotations
 
@@ -384,3 +384,29 @@ CREATE TABLE "upstream_token" (
 );
 CREATE INDEX "upstream_token_code" ON "upstream_token" ("code");
 """
+
+FOREIGN_THINGS = """
+ALTER TABLE "copy" ADD COLUMN "ours" INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE "copy" ADD COLUMN "name" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "copy" ADD COLUMN "version" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "copy" ADD COLUMN "kind" VARCHAR(255) NOT NULL DEFAULT '';
+ALTER TABLE "load" ADD COLUMN "ours" INTEGER NOT NULL DEFAULT 1;
+DROP TABLE "foreign";
+CREATE TABLE "foreign_task" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "device" VARCHAR(255) NOT NULL,
+    "task_id" VARCHAR(255) NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "stream_url" TEXT NOT NULL,
+    "event_ids" TEXT NOT NULL,
+    "service_id" TEXT NOT NULL,
+    "labels" TEXT,
+    "policy" VARCHAR(255) NOT NULL,
+    "info" TEXT,
+    "seen_ms" INTEGER NOT NULL
+);
+CREATE INDEX "foreign_task_device" ON "foreign_task" ("device");
+CREATE UNIQUE INDEX "foreign_task_device_task_id" ON "foreign_task" ("device", "task_id");
+"""
+"""What is on devices and not ours: packages and services among the others, tasks in a table of their own.
+The next look at each device fills it again."""

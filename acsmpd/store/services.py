@@ -28,7 +28,7 @@ def copies(tx: Tx, *conditions: Any) -> list[CopyRow]:
 
 
 def want_copy(tx: Tx, package_id: str, device: str, now_ms: int, *, asked: bool, origin: str = "") -> None:
-    """Wish for a package file on a device; a refused or failed one is tried afresh."""
+    """Wish for a package file on a device; a refused or failed one is tried afresh, a foreign one becomes ours."""
     row = copy(tx, package_id, device)
     if row is None:
         tx.run(
@@ -42,6 +42,7 @@ def want_copy(tx: Tx, package_id: str, device: str, now_ms: int, *, asked: bool,
         "wanted": True,
         "parked": False,
         "asked": asked or row["asked"],
+        "ours": True,
         "changed_ms": now_ms,
     }
     if not row["wanted"]:
@@ -50,10 +51,11 @@ def want_copy(tx: Tx, package_id: str, device: str, now_ms: int, *, asked: bool,
 
 
 def unwant_copy(tx: Tx, package_id: str, device: str, now_ms: int) -> None:
-    """Wish the file away; its link is void from now on."""
+    """Wish the file away; its link is void from now on. A foreign one becomes ours to delete."""
     tx.run(
         Copy.update(
             wanted=False,
+            ours=True,
             asked=False,
             parked=False,
             attempts=0,
@@ -113,6 +115,11 @@ def change_load(tx: Tx, load_id: str, **values: Any) -> None:
     tx.run(Load.update(**values).where(Load.id == load_id))
 
 
+def unwant_load(tx: Tx, load_id: str, now_ms: int) -> None:
+    """Wish a load away. A foreign one becomes ours to unload."""
+    change_load(tx, load_id, wanted=False, ours=True, parked=False, attempts=0, changed_ms=now_ms)
+
+
 def load(tx: Tx, load_id: str) -> LoadRow | None:
     return struct(tx, Load.select().where(Load.id == load_id), LoadRow)
 
@@ -161,7 +168,7 @@ def search(*conditions: Any) -> Any:
     """A select of services joined with their loads, for paging."""
     return (
         Load.select(
-            Load.id.alias("load_id"), Load.status, Load.wanted, Load.error, Load.xpu_type, Load.device,
+            Load.id.alias("load_id"), Load.status, Load.wanted, Load.error, Load.xpu_type, Load.device, Load.ours,
             Service.id, Service.package_id, Service.env, Service.replicas, Service.license_url, Service.origin,
             Service.created_ms,
         )

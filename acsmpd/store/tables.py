@@ -37,6 +37,10 @@ class NumberField(AutoField):  # type: ignore[misc]
         return NodeList((super().ddl(ctx), SQL("AUTOINCREMENT")))
 
 
+YES, EMPTY = SQL("DEFAULT 1"), SQL("DEFAULT ''")
+"""What a column that a later schema added holds in the rows of before."""
+
+
 class Table(Model):  # type: ignore[misc]
     class Meta:
         legacy_table_names = False
@@ -164,7 +168,7 @@ class Copy(Table):
     asked = BooleanField(default=False)  # wished for by itself (table 7), not only by a load
     origin = CharField(default="")
     status = IntegerField(default=1)  # 1 downloading, 2 failed, 3 complete
-    sent = BooleanField(default=False)  # our ledger: we put it there
+    sent = BooleanField(default=False)  # it may be on the device
     md5 = CharField(default="")  # of the file that was sent
     generation = IntegerField(default=0)  # of its link; a higher number revokes older links
     progress = FloatField(default=0.0)
@@ -174,6 +178,12 @@ class Copy(Table):
     missing = IntegerField(default=0)
     created_ms = BigIntegerField()
     changed_ms = BigIntegerField()
+    ours = BooleanField(default=True, constraints=[YES])  # False: foreign, somebody else put it there
+    name = TextField(
+        default="", constraints=[EMPTY]
+    )  # these three as the device tells them, of a foreign one
+    version = TextField(default="", constraints=[EMPTY])
+    kind = CharField(default="", constraints=[EMPTY])
 
     class Meta:
         indexes = ((("package_id", "device"), True),)
@@ -213,6 +223,7 @@ class Load(Table):
     missing = IntegerField(default=0)  # complete observations in a row that lack it
     created_ms = BigIntegerField(index=True)
     changed_ms = BigIntegerField()
+    ours = BooleanField(default=True, constraints=[YES])  # False: foreign, somebody else loaded it
 
 
 class Plan(Table):
@@ -307,16 +318,23 @@ class Intent(Table):
     ended_ms = BigIntegerField(null=True)
 
 
-class Foreign(Table):
-    """What a device holds that our ledger did not create: shown, counted, never changed."""
+class ForeignTask(Table):
+    """A task on a device that our ledger did not create: shown, counted, changed only by an operator's word."""
 
-    id = AutoField()
+    id = NumberField()
     device = CharField(index=True)
-    kind = CharField()  # task | service | package
-    foreign_id = CharField()
-    status = CharField(default="")
-    detail = JsonField(null=True)
+    task_id = CharField()  # the device's own id
+    status = CharField()
+    stream_url = TextField(default="")
+    event_ids = JsonField()
+    service_id = TextField(default="")  # the facility's own id of its service
+    labels = JsonField(null=True)
+    policy = CharField(default="")
+    info = JsonField(null=True)  # the AlgoTaskInfo as the device tells it; None when it is too long to keep
     seen_ms = BigIntegerField()
+
+    class Meta:
+        indexes = ((("device", "task_id"), True),)
 
 
 class Ask(Table):
@@ -457,5 +475,5 @@ class Schema(Table):
 
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, InstanceEvent,
-    Task, Intent, Foreign, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
+    Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
 )  # fmt: skip

@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from acsmpd.decide.placement import candidates, capabilities_at, events_of, fold, place, version_key
-from acsmpd.model import Ability, Device, Family, Place, Seat
+from acsmpd.decide.placement import (
+    candidates,
+    capabilities_at,
+    carriers,
+    events_of,
+    fold,
+    place,
+    taken_by_others,
+    version_key,
+)
+from acsmpd.model import Ability, Device, Family, ForeignStream, Place, Seat
 from tests.decide.rows import QUICK, device, instance
 
 LIVE = ("VIDEO_REALTIME",)
@@ -295,3 +304,38 @@ def test_one_after_the_other_they_spread_evenly_and_never_overfill(
     assert sum(placed.values()) == min(number, sum(capacities))
     shares = [placed[name] / (one.capacity or 1) for name, one in seats.items()]
     assert max(shares) - min(shares) <= 1 / min(capacities) + 1e-9
+
+
+# --- streams of others -------------------------------------------------------------------------------------
+
+CAR = {"package_name": "car", "event_ids": ("CAR",)}
+KNOWN = [ability("A"), ability("B", "p2", "2.0"), ability("C", "p3", **CAR)]
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({"service_id": "x2", "labels": {"AlgoCaBinName": "human"}, "event_ids": ("CAR",)}, {"l2"}),
+        ({"service_id": "unknown", "labels": {"AlgoCaBinName": "Human", "Version": "2.0"}}, {"l2"}),
+        ({"labels": {"AlgoCaBinName": "human"}}, {"l1", "l2"}),
+        ({"labels": {"AlgoCaBinName": "human", "Version": "9"}, "event_ids": ("CAR",)}, {"l3"}),
+        ({"labels": {"AlgoCaBinName": None}, "event_ids": ("INTRUSION",)}, {"l1", "l2"}),
+        ({"event_ids": ("UNHEARD",)}, set()),
+        ({}, set()),
+    ],
+)
+def test_who_may_be_carrying_a_stream_of_others(told: dict[str, Any], found: set[str]) -> None:
+    seats = [
+        replace(seat(f"l{n}", f"p{n}"), facility_id=f"x{n}") for n in (1, 2, 3)
+    ] + [replace(seat("l9", "p2", "d2"), facility_id="x2")]  # fmt: skip
+    assert {one.load_id for one in carriers(ForeignStream("d1", **told), seats, KNOWN)} == found
+
+
+def test_a_stream_that_may_be_on_either_counts_at_both() -> None:
+    seats = [seat("l1", "p1"), seat("l2", "p2"), seat("l3", "p3")]
+    streams = [
+        ForeignStream("d1", ("INTRUSION",)),
+        ForeignStream("d1", ("CAR",)),
+        ForeignStream("d2", ("CAR",)),
+    ]
+    assert taken_by_others(streams, seats, KNOWN) == {"l1": 1, "l2": 1, "l3": 1}

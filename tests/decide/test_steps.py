@@ -276,3 +276,34 @@ def test_the_reason_names_the_computility_and_its_state(state: str) -> None:
 
 def test_an_unknown_computility_is_named_as_such() -> None:
     assert next_for_load(load(), copy(), None, tasks=0) == Rung("", "the computility is not known")
+
+
+# --- what is not ours --------------------------------------------------------------------------------------
+
+
+@QUICK
+@given(
+    status=st.sampled_from((1, 2, 3)), missing=st.integers(0, 3), in_use=st.booleans(), stale=st.booleans(),
+    wanted=st.booleans(), parked=st.booleans(),
+)  # fmt: skip
+def test_nothing_is_done_to_a_foreign_file(
+    status: int, missing: int, in_use: bool, stale: bool, wanted: bool, parked: bool
+) -> None:
+    row = copy(ours=False, status=status, missing=missing, wanted=wanted, parked=parked)
+    assert next_for_copy(row, ONLINE, in_use=in_use, stale=stale).step == ""
+
+
+@QUICK
+@given(
+    status=st.sampled_from(("INIT", "RUNNING", "OVERLOAD", "ERROR")), missing=st.integers(0, 3),
+    tasks=st.integers(0, 2), leaving=st.booleans(),
+)  # fmt: skip
+def test_nothing_is_done_to_a_foreign_service(status: str, missing: int, tasks: int, leaving: bool) -> None:
+    row = load(ours=False, status=status, missing=missing)
+    assert next_for_load(row, copy(), ONLINE, tasks=tasks, leaving=leaving).step == ""
+
+
+def test_one_that_is_gone_is_forgotten_after_our_tasks_on_it() -> None:
+    row = load(ours=False, wanted=False, sent=False, status="ERROR")
+    assert next_for_load(row, None, ONLINE, tasks=1).step == ""
+    assert next_for_load(row, None, None, tasks=0).step == "forget"

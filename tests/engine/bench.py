@@ -23,10 +23,10 @@ from acsmpd.model import Family, InstanceRow, LoadRow, TaskRow
 from acsmpd.security.links import LinkSigner
 from acsmpd.security.seal import Sealer
 from acsmpd.settings import load
-from acsmpd.store import alarms, devices, plans, services
+from acsmpd.store import alarms, devices, foreign, plans, services
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
-from acsmpd.store.tables import Alarm, Instance, Task
+from acsmpd.store.tables import Alarm, Copy, Instance, Load, Task
 from tests.engine.plant import Plant
 from tests.store.rows import CODE, NOW, PACKAGE, add_device, add_instance, add_load, add_package
 from tests.support.wait import wait_until
@@ -110,6 +110,10 @@ class Bench:
 
     def idle(self) -> None:
         wait_until(self._is_idle, what="the lanes to be free")
+
+    def steps_done(self) -> None:
+        """Wait for steps only; a look may hang on."""
+        wait_until(lambda: self.steps.free == self.settings.engine.lanes, what="the steps to be done")
 
     def _is_idle(self) -> bool:
         while any(one.free < self.settings.engine.lanes for one in (self.steps, self.sights)):
@@ -219,8 +223,16 @@ class Bench:
         return str(row["state"])
 
     def foreign(self, code: str = CODE) -> list[tuple[str, str]]:
+        """What is there and not ours, as (kind, the device's id)."""
         with self.store.read() as tx:
-            return [(row["kind"], row["foreign_id"]) for row in devices.foreign(tx, code)]
+            copies = services.copies(tx, Copy.device == code)
+            loads = services.loads(tx, Load.device == code)
+            tasks = foreign.tasks(tx, code)
+        return sorted(
+            [("package", one.package_id) for one in copies if not one.ours]
+            + [("service", one.facility_id or one.package_id) for one in loads if not one.ours and one.wanted]
+            + [("task", one["task_id"]) for one in tasks]
+        )
 
     def alarms(self, *kinds: str) -> list[tuple[str, str, str]]:
         """Open alarms as (kind, subject, text)."""

@@ -291,16 +291,3 @@ def test_a_package_with_services_is_deleted_only_by_force(loaded: Loaded) -> Non
     assert not list((site.data / "packages").glob("*/*.tar"))
     waiting = site.until(f"/ACSMP/Tasks/{number}", lambda data: data["StartingCount"] == 1)
     assert waiting["Status"] == "ON"
-
-
-def test_what_others_put_on_a_device_is_not_touched(loaded: Loaded) -> None:
-    site, cad = loaded.site, loaded.cad
-    cad.add_foreign_package(OTHER_ID)
-    task = cad.add_foreign_task()
-    for method, path, body in calls(cad.code, OTHER_ID):
-        if method == "DELETE" or path.endswith("UnInstall"):
-            refused(site.client.ask(method, path, body), 404, 40401, OTHER_ID)
-    assert site.client.delete(f"{PACKAGES}/{PACKAGE_ID}?Force=true&Wait=20").code == 0
-    wait_until(lambda: PACKAGE_ID not in cad.packages, what="ours is gone")
-    assert cad.packages == {OTHER_ID: "RUNNING"}
-    assert list(cad.tasks) == [task.task_id]

@@ -83,17 +83,3 @@ def test_claims_of_one_code_stand_side_by_side(store: Store) -> None:
         assert [row["address"] for row in devices.claims(tx, CODE)] == ["10.0.0.1", "10.0.0.2"]
         assert devices.drop_claims(tx, Claim.code == CODE, Claim.address == "10.0.0.2") == 1
         assert [row["address"] for row in devices.claims(tx)] == ["10.0.0.1", "10.0.0.3"]
-
-
-def test_what_is_foreign_is_replaced_kind_by_kind(store: Store) -> None:
-    def shown(*names: str) -> list[dict[str, object]]:
-        return [{"foreign_id": name, "status": "RUNNING", "detail": {"Url": name}} for name in names]
-
-    with store.write() as tx:
-        devices.replace_foreign(tx, CODE, "task", shown("t1", "t2"), NOW)
-        devices.replace_foreign(tx, CODE, "package", shown("p1"), NOW)
-        devices.replace_foreign(tx, OTHER, "task", shown("t9"), NOW)
-        devices.replace_foreign(tx, CODE, "task", shown("t2", "t3"), NOW + 1)
-        found = [(row["kind"], row["foreign_id"], row["seen_ms"]) for row in devices.foreign(tx, CODE)]
-        assert found == [("package", "p1", NOW), ("task", "t2", NOW + 1), ("task", "t3", NOW + 1)]
-        assert devices.foreign(tx, OTHER)[0]["detail"] == {"Url": "t9"}

@@ -10,7 +10,7 @@ import peewee
 import pytest
 
 from acsmpd import faults
-from acsmpd.store import facts, migrations, tables
+from acsmpd.store import facts, foreign, migrations, schema, services, tables
 from acsmpd.store.database import Store
 
 
@@ -144,3 +144,23 @@ def test_the_migrations_lead_to_what_the_tables_declare(store: Store) -> None:
     finally:
         migrated.close()
         declared.close()
+
+
+def test_what_stood_before_foreign_things_were_known_is_ours(tmp_path: Path) -> None:
+    old = tmp_path / "acsmpd.db"
+    with sqlite3.connect(old) as plain:
+        plain.executescript(schema.FIRST)
+        plain.execute(
+            "CREATE TABLE schema (version INTEGER NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)"
+        )
+        plain.execute("INSERT INTO schema VALUES (1, 0)")
+        plain.execute("INSERT INTO copy VALUES (7,'p','d',1,1,'',3,1,'m',0,1.0,'',0,0,0,1,1)")
+        plain.execute("INSERT INTO load VALUES ('l','s','p','d',0,1,'RUNNING',1,'',NULL,'',0.0,'',0,0,0,1,1)")
+        plain.execute("INSERT INTO \"foreign\" VALUES (1,'d','task','t','RUNNING',NULL,1)")
+    plain.close()
+    store = Store(old).open()
+    with store.read() as tx:
+        [copy], [load] = services.copies(tx), services.loads(tx)
+        assert (copy.id, copy.ours, load.id, load.ours) == (7, True, "l", True)
+        assert foreign.tasks(tx, "d") == []  # the next look brings it again
+    store.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from acsmpd.model import Ability
-from acsmpd.store import packages, services
+from acsmpd.store import foreign, packages, services
 from acsmpd.store.database import Store
 from acsmpd.store.tables import Capability, Copy, Package
-from tests.store.rows import CODE, NOW, OTHER, PACKAGE, add_load, add_package
+from tests.store.rows import CODE, NOW, OTHER, PACKAGE, add_load, add_package, add_task
 
 SECOND = PACKAGE[:-1] + "2"
 
@@ -67,7 +67,12 @@ def test_which_loads_stand_in_the_way_of_a_package(store: Store) -> None:
         add_load(tx, "leaving", wanted=False, sent=True)
         add_load(tx, "gone", wanted=False, sent=False)
         add_load(tx, "other", "service-2", package_id=SECOND)
+        add_load(tx, "somebody's", "service-3", sent=True, ours=False)
         assert {row["id"] for row in packages.loads_of(tx, PACKAGE)} == {"wanted", "leaving"}
+        add_load(tx, "with our work", "service-4", sent=True, ours=False)
+        add_task(tx, load_id="with our work")
+        found = {row["id"] for row in packages.loads_of(tx, PACKAGE, SECOND)}
+        assert found == {"wanted", "leaving", "with our work", "other"}
 
 
 def test_deleting_takes_capabilities_along_and_copies_off_the_devices(store: Store) -> None:
@@ -76,9 +81,11 @@ def test_deleting_takes_capabilities_along_and_copies_off_the_devices(store: Sto
         add_package(tx, SECOND, codes=("B",))
         for package_id in (PACKAGE, SECOND):
             services.want_copy(tx, package_id, CODE, NOW, asked=True)
+        foreign.add_copy(tx, PACKAGE, OTHER, NOW)
         tx.run(Copy.update(parked=True))
         packages.delete(tx, PACKAGE, NOW + 1)
-        copies = {row["package_id"]: row for row in tx.rows(Copy.select())}
+        copies = {row["package_id"]: row for row in tx.rows(Copy.select().where(Copy.device == CODE))}
+        assert services.copies(tx, Copy.device == OTHER)[0].wanted
     assert held(store) == {"B": SECOND}
     gone, kept = copies[PACKAGE], copies[SECOND]
     assert (gone["wanted"], gone["asked"], gone["parked"], gone["generation"]) == (False, False, False, 1)

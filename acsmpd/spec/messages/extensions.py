@@ -16,8 +16,10 @@ from acsmpd.spec.scalars import (
     Family,
     Int64,
     Natural,
+    PlanID,
     Port,
     Positive,
+    TaskType,
     Text16,
     Text64,
     Text128,
@@ -321,6 +323,37 @@ class ResultDetailResponse(Envelope, kw_only=True):
     """GET /ACSMP/Results/<ResultID>."""
 
     data: Result
+
+
+class ForeignTask(Message, kw_only=True):
+    """A task on a computility that somebody else created. TaskID is the computility's own."""
+
+    task_id: str
+    status: str
+    stream_url: str
+    event_ids: list[str]
+    labels: dict[str, Any] | None = None
+    restart_policy: str | None = None
+    first_seen: DateTime
+
+
+class ForeignTaskListResponse(Envelope, kw_only=True):
+    """GET /ACSMP/Computility/<Code>/ForeignTasks."""
+
+    data: list[ForeignTask]
+
+
+class ForeignTaskAdoptRequest(Message, kw_only=True):
+    """POST .../ForeignTasks/<ID>/Adopt. TaskID: the plan it joins; without one it stands alone, of this Type."""
+
+    task_id: PlanID | None = None
+    type: TaskType | None = None
+
+
+class ForeignTaskAdoptResponse(Envelope, kw_only=True):
+    """POST .../ForeignTasks/<ID>/Adopt: Data is the ID of the new task instance."""
+
+    data: Text128
 
 
 class AlarmSearchRequest(Message, kw_only=True):

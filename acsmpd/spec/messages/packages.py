@@ -87,7 +87,10 @@ class AlgoPackageListRequest(Message, kw_only=True):
 
 
 class DeviceAlgoPackage(Message, kw_only=True):
-    """Table F.4. The examples spell the identifier AlgoFilePackageCode: read, never written."""
+    """Table F.4. The examples spell the identifier AlgoFilePackageCode: read, never written.
+
+    Foreign is ours: true for a file that somebody else put there.
+    """
 
     algo_package_name: Text256
     algo_package_type: AlgoFilePackageType
@@ -98,6 +101,7 @@ class DeviceAlgoPackage(Message, kw_only=True):
     download_progress: float | None = None
     progress_update_time: DateTime | None = None
     download_error_message: Text256 | None = None
+    foreign: bool | None = None
 
 
 class AlgoPackageListResponse(Envelope, kw_only=True):

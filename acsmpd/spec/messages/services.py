@@ -62,7 +62,10 @@ class AlgoServiceListRequest(Message, kw_only=True):
 
 
 class AlgoService(Message, kw_only=True):
-    """Table F.13. CreatedDate with milliseconds. XpuType from the examples; the last two are ours."""
+    """Table F.13. CreatedDate with milliseconds. XpuType from the examples; the last three are ours.
+
+    Foreign is true for a service that somebody else loaded.
+    """
 
     algo_service_id: Text256
     algo_file_package_id: Text40
@@ -73,6 +76,7 @@ class AlgoService(Message, kw_only=True):
     xpu_type: str | None = None
     last_error: str | None = None
     computility_code: Code20 | None = None
+    foreign: bool | None = None
 
 
 AlgoServiceSearchRecord = AlgoService

@@ -8,11 +8,21 @@ from acsmpd.spec.messages import extensions
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.messages.services import AlgoServiceDetailResponse
 from acsmpd.spec.operation import MIB, Access, Face, Operation
-from acsmpd.spec.scalars import Code20, Natural, PackageID, PathInstanceID, PathName, ServiceID, Signature
+from acsmpd.spec.scalars import (
+    Code20,
+    FacilityTaskID,
+    Natural,
+    PackageID,
+    PathInstanceID,
+    PathName,
+    ServiceID,
+    Signature,
+)
 
 _CREDENTIALS_CAP = 64 * 1024
 _RESULT_CAP = 16 * MIB
 _COMPUTILITY = {"Code": Code20}
+_FOREIGN_TASK = {"Code": Code20, "ID": FacilityTaskID}
 
 
 def _row(
@@ -171,6 +181,38 @@ SUBJECTS: tuple[Operation, ...] = (
         path=_COMPUTILITY,
         wait=True,
         note="With several claims of one code, Username and Address say which one Approved means.",
+    ),
+    _read(
+        "list_foreign_tasks",
+        "GET",
+        "Computility/<Code>/ForeignTasks",
+        None,
+        extensions.ForeignTaskListResponse,
+        "List the tasks on a computility that somebody else created",
+        path=_COMPUTILITY,
+    ),
+    _row(
+        "adopt_foreign_task",
+        "POST",
+        "Computility/<Code>/ForeignTasks/<ID>/Adopt",
+        extensions.ForeignTaskAdoptRequest,
+        extensions.ForeignTaskAdoptResponse,
+        Access.OPERATE,
+        "Make a task of somebody else's a task instance here",
+        path=_FOREIGN_TASK,
+        wait=True,
+        note="Its results come here from then on and go on to the addresses it had.",
+    ),
+    _row(
+        "delete_foreign_task",
+        "DELETE",
+        "Computility/<Code>/ForeignTasks/<ID>",
+        None,
+        EmptyResponse,
+        Access.OPERATE,
+        "Delete a task of somebody else's from a computility",
+        path=_FOREIGN_TASK,
+        wait=True,
     ),
     _row(
         "update_algo_service",

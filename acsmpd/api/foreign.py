@@ -1,0 +1,162 @@
+"""Extension Computility/<Code>/ForeignTasks: tasks on a device that somebody else created (conventions section 6).
+
+They are shown and counted, and never changed but by an operator who names one: to adopt it as an instance of
+ours, or to delete it. Foreign packages and services stand among the others in tables 9, 10, 13 and 14; there
+table 7 or 11 adopts one, table 8 or 12 deletes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from acsmpd import faults
+from acsmpd.api import instances
+from acsmpd.api.call import Call, Reply
+from acsmpd.api.platform import Platform
+from acsmpd.api.registry import handles
+from acsmpd.decide import placement
+from acsmpd.model import Ability, ForeignStream, Seat
+from acsmpd.spec import times
+from acsmpd.spec.messages.extensions import ForeignTask as ForeignTaskItem
+from acsmpd.spec.messages.instances import AlgoTaskInfo
+from acsmpd.store import devices, foreign, packages, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Instance, Load, Task
+
+NEVER_TOLD = -1
+"""The revision of a task the device has from somebody else: lower than any of ours."""
+
+
+@handles("acsmp.list_foreign_tasks")
+def show(platform: Platform, call: Call) -> list[ForeignTaskItem]:
+    code = call.path["Code"]
+    with platform.store.read() as tx:
+        _known(tx, code)
+        return [_item(platform, row) for row in foreign.tasks(tx, code)]
+
+
+def _known(tx: Tx, code: str) -> None:
+    if devices.get(tx, code) is None:
+        raise faults.NotFound(f"no computility {code}")
+
+
+def _item(platform: Platform, row: dict[str, Any]) -> ForeignTaskItem:
+    return ForeignTaskItem(
+        task_id=row["task_id"],
+        status=row["status"],
+        stream_url=row["stream_url"],
+        event_ids=row["event_ids"],
+        labels=row["labels"],
+        restart_policy=row["policy"] or None,
+        first_seen=times.written(row["seen_ms"], platform.zone) or "",
+    )
+
+
+@handles("acsmp.delete_foreign_task")
+def delete(platform: Platform, call: Call) -> Reply:
+    """By the word of an operator it enters the ledger as a task that is to go."""
+    code, task_id, now = call.path["Code"], call.path["ID"], call.now.wall_ms
+    with platform.store.write() as tx:
+        _known(tx, code)
+        row = foreign.task(tx, code, task_id)
+        if row is not None:
+            foreign.drop_task(tx, row["id"])
+            plans.add_task(
+                tx, instance_id="", device=code, wanted="gone", sent=True, task_id=task_id,
+                status=row["status"], created_ms=now, changed_ms=now,
+            )  # fmt: skip
+        elif not _tried_again(tx, code, task_id, now):
+            raise faults.NotFound(f"no foreign task {task_id} on computility {code}")
+    platform.wake()
+    here = Task.select(Task.id).where(Task.device == code, Task.task_id == task_id)
+    refused = here.where(Task.parked == True)
+    return Reply(
+        settled=lambda tx: tx.row(here) is None or tx.row(refused) is not None, object=f"{code}/{task_id}"
+    )
+
+
+def _tried_again(tx: Tx, code: str, task_id: str, now_ms: int) -> bool:
+    """Whether the task is on its way out already; a refusal of the device is put to it once more."""
+    leaving = plans.tasks(
+        tx, Task.device == code, Task.task_id == task_id, Task.wanted == "gone", Task.instance_id == ""
+    )
+    for task in leaving:
+        plans.change_task(tx, task.id, parked=False, attempts=0, changed_ms=now_ms)
+    return bool(leaving)
+
+
+# --- adopting --------------------------------------------------------------------------------------------
+
+
+@handles("acsmp.adopt_foreign_task")
+def adopt(platform: Platform, call: Call) -> Reply:
+    """A new instance whose place is that task; the engine then has it report here."""
+    code, task_id, asked, now = call.path["Code"], call.path["ID"], call.message, call.now.wall_ms
+    with platform.store.write() as tx:
+        _known(tx, code)
+        row = foreign.task(tx, code, task_id)
+        if row is None:
+            raise faults.NotFound(f"no foreign task {task_id} on computility {code}")
+        if row["status"] == "FINISHED":
+            raise faults.Conflict(f"cannot adopt task {task_id}: it is finished")
+        plan = plans.plan(tx, asked.task_id) if asked.task_id is not None else None
+        if asked.task_id is not None and plan is None:
+            raise faults.NotFound(f"no task plan {asked.task_id}")
+        on = row["status"] != "PAUSED"
+        instance_id = instances.add(
+            platform, tx, _info(row), path="TaskInfo", plan_id=asked.task_id,
+            kind=plan["type"] if plan else asked.type or "VIDEO_REALTIME", restart=row["policy"] or "NEVER",
+            on=on, now_ms=now,
+        )  # fmt: skip
+        _enter(tx, instance_id, row, on=on, now_ms=now)
+        foreign.drop_task(tx, row["id"])
+    platform.wake()
+    return Reply(instance_id, settled=lambda tx: _is_taken_over(tx, instance_id), object=f"{code}/{task_id}")
+
+
+def _info(row: dict[str, Any]) -> AlgoTaskInfo:
+    """What the device told of the task, tied to nothing. Conflict when that is not enough to run it by."""
+    cannot = f"cannot adopt task {row['task_id']}: "
+    if row["info"] is None:
+        raise faults.Conflict(cannot + "the computility tells too much of it to be kept")
+    try:
+        info = msgspec.convert(row["info"], AlgoTaskInfo, strict=False)
+    except msgspec.ValidationError as error:
+        raise faults.Conflict(cannot + f"what the computility tells of it is not whole: {error}") from error
+    return replace(info, algo_service_id=None, computility_code=None, restart_policy=None)
+
+
+def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: int) -> None:
+    """The task is the instance's place. The revision it is said to hold brings the change that makes it ours."""
+    abilities = packages.abilities(tx)
+    load = _carrier(tx, row, abilities)
+    [instance] = plans.instances(tx, Instance.id == instance_id)
+    served = placement.capabilities_at(instance, abilities, load.package_id) if load else {}
+    plans.serve(tx, instance_id, served)
+    plans.add_task(
+        tx, instance_id=instance_id, device=row["device"], load_id=load.load_id if load else None,
+        wanted="running" if on else "paused", sent=True, task_id=row["task_id"], status=row["status"],
+        policy=row["policy"] or "NEVER", capabilities=list(dict.fromkeys(served.values())),
+        revision=NEVER_TOLD, created_ms=now_ms, changed_ms=now_ms,
+    )  # fmt: skip
+
+
+def _carrier(tx: Tx, row: dict[str, Any], abilities: list[Ability]) -> Seat | None:
+    """The one loaded service that can be carrying it; None where that cannot be told."""
+    seats = [
+        Seat(load.id, load.service_id, load.package_id, load.device, True, 0, None, "", load.facility_id)
+        for load in services.loads(tx, Load.device == row["device"], Load.wanted == True)
+    ]
+    stream = ForeignStream(row["device"], tuple(row["event_ids"]), row["service_id"], row["labels"])
+    found = placement.carriers(stream, seats, abilities)
+    return found[0] if len(found) == 1 else None
+
+
+def _is_taken_over(tx: Tx, instance_id: str) -> bool:
+    return all(
+        task.revision != NEVER_TOLD or task.parked
+        for task in plans.tasks(tx, Task.instance_id == instance_id)
+    )
