@@ -42,6 +42,7 @@ from acsmpd.settings import Settings
 from acsmpd.store.database import Store
 from acsmpd.store.folder import DataFolder
 from acsmpd.store.presence import Presence
+from acsmpd.store.transfers import Transfers
 from acsmpd.wire.caller import Wire
 from acsmpd.wire.download import Downloader
 
@@ -82,7 +83,7 @@ class App:
         self._data = folder.path
         self.store = Store(self._data / "acsmpd.db").open()
         self._stack.callback(self.store.close)
-        self.presence = Presence(self.clock.now().mono)
+        self.presence, self.transfers = Presence(self.clock.now().mono), Transfers()
         self._make_outgoing()
         self._make_local()
         self._make_engine()
@@ -166,6 +167,7 @@ class App:
         keys, settings, cad = self._data / "keys", self.settings, Cad(self.wire)
         self._core = Core(
             settings=settings, store=self.store, clock=self.clock, presence=self.presence,
+            transfers=self.transfers,
             sealer=seal.load_or_create(keys), signer=links.load_or_create(keys), data=self._data,
             drivers={Family.CAD: cad, Family.EDGE: cad, Family.DIRECT: cad, Family.LOCAL: self._local},
             local_code=self.local_code, cards=self._cards, port=lambda: self._port,
@@ -187,7 +189,7 @@ class App:
         waiting = waiting_within(settings.server.threads)
         return Platform(
             settings=settings, store=self.store, clock=self.clock, zone=settings.site.zone,
-            presence=self.presence, sealer=core.sealer, signer=core.signer,
+            presence=self.presence, transfers=self.transfers, sealer=core.sealer, signer=core.signer,
             sm2=sm2.load_or_create(self._data / "keys"), gate=sm2.DecryptGate(waiting=waiting), throttle=Throttle(),
             scrypt=ScryptGate(waiting), unknown_tokens=RateLimit(), egress=self._egress, limits=self._limits,
             intake=self._intake,

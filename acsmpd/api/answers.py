@@ -63,11 +63,17 @@ def _code(row: Operation, code: int) -> int | str:
 
 
 class _Watched:
-    """A file that says when it was read to the end: the whole of it has left for the socket."""
+    """A file that says how far it was read, and when to the end: the whole of it has left for the socket."""
 
     def __init__(self, file: BinaryIO, end: int, reply: FileReply) -> None:
         self._file, self._end, self._reply = file, end, reply
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        if self._reply.moved is not None:
+            self._reply.moved(self._file.tell(), self._end)
+        return block
 
     def close(self) -> None:
         done = not self._file.closed and self._file.tell() >= self._end
@@ -101,20 +107,23 @@ def send_file(reply: FileReply) -> flask.Response:
     if last == size:
         body = wrap_file(flask.request.environ, _Watched(file, size, reply))  # type: ignore[arg-type]
     else:
-        body = wrap_file(flask.request.environ, _Slice(file, last))  # type: ignore[arg-type]
+        body = wrap_file(flask.request.environ, _Slice(file, last, size, reply))  # type: ignore[arg-type]
     return flask.Response(body, status, headers, content_type=reply.content_type, direct_passthrough=True)
 
 
 class _Slice:
     """A file that ends before its end."""
 
-    def __init__(self, file: BinaryIO, last: int) -> None:
-        self._file, self._last = file, last
+    def __init__(self, file: BinaryIO, last: int, size: int, reply: FileReply) -> None:
+        self._file, self._last, self._size, self._reply = file, last, size, reply
         self.close = file.close
 
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._last - self._file.tell())
-        return self._file.read(left if size < 0 else min(size, left))
+        block = self._file.read(left if size < 0 else min(size, left))
+        if self._reply.moved is not None:
+            self._reply.moved(self._file.tell(), self._size)
+        return block
 
 
 def _range(size: int, etag: str) -> tuple[int, int, int]:

@@ -61,12 +61,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class FileReply:
-    """An answer that is a file. `sent` is called with the bytes that left when it was read to its end."""
+    """An answer that is a file. `moved` is told how far it was read, in bytes of its size; `finished` that it was
+    read to its end."""
 
     path: Path
     content_type: str
     download_name: str = ""
     finished: Callable[[], None] | None = None
+    moved: Callable[[int, int], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def _copies() -> Any:
 
 
 def _copy_item(platform: Platform, row: dict[str, Any]) -> DeviceAlgoPackage:
+    transfer = platform.transfers.of(row["id"]) if row["status"] == 1 else None
     status = 2 if row["parked"] and row["status"] != 3 else row["status"]
     return DeviceAlgoPackage(
         algo_package_name=(row["package_name"] or row["name"] or row["package_id"])[:256],
@@ -104,7 +105,7 @@ def _copy_item(platform: Platform, row: dict[str, Any]) -> DeviceAlgoPackage:
         algo_file_package_id=row["package_id"],
         status=status,  # type: ignore[arg-type]
         created_date=times.written(row["created_ms"], platform.zone),
-        download_progress=1.0 if status == 3 else min(row["progress"], 1.0),
+        download_progress=1.0 if status == 3 else max(row["progress"], transfer.share if transfer else 0.0),
         progress_update_time=times.written(row["changed_ms"], platform.zone),
         download_error_message=row["error"][:256] if status == 2 else None,
         foreign=None if row["ours"] else True,

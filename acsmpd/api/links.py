@@ -8,7 +8,8 @@ from acsmpd import faults
 from acsmpd.api.call import Call, FileReply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.store import devices, packages, services
+from acsmpd.store import alarms, devices, packages, services
+from acsmpd.store.alarms import STEP_REFUSED
 
 
 @handles("acsmp.download_package")
@@ -28,6 +29,9 @@ def download(platform: Platform, call: Call) -> FileReply:
         "application/x-tar",
         download_name=f"{package_id}_V{package['version']}.tar",
         finished=lambda: _arrived(platform, copy["id"], package["md5"]),
+        moved=lambda at, size: platform.transfers.moved(
+            copy["id"], at / size if size else 1.0, platform.clock.now().mono
+        ),
     )
 
 
@@ -35,5 +39,7 @@ def _arrived(platform: Platform, copy_id: int, md5: str) -> None:
     """The device has read the file to its end: the nearest thing to a download report the CAD set offers."""
     now = platform.clock.now().wall_ms
     with platform.store.write(durable=False) as tx:
-        services.arrived(tx, copy_id, md5, now)
+        if services.arrived(tx, copy_id, md5, now):
+            alarms.end_alarm(tx, STEP_REFUSED, f"copy:{copy_id}", now)
+    platform.transfers.forget(copy_id)
     platform.wake()

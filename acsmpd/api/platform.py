@@ -22,6 +22,7 @@ from acsmpd.security.throttle import RateLimit, Throttle
 from acsmpd.settings import Settings
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
+from acsmpd.store.transfers import Transfers
 
 if TYPE_CHECKING:
     from acsmpd.api.access import Credentials
@@ -55,6 +56,7 @@ class Platform:
     clock: Clock
     zone: tzinfo
     presence: Presence
+    transfers: Transfers
     sealer: Sealer
     signer: LinkSigner
     sm2: Sm2Key

@@ -51,13 +51,21 @@ def next_for_copy(copy: CopyRow, device: Device | None, *, in_use: bool, stale: 
 
 
 def next_for_load(
-    load: LoadRow, copy: CopyRow | None, device: Device | None, *, tasks: int, leaving: bool = False
+    load: LoadRow,
+    copy: CopyRow | None,
+    device: Device | None,
+    *,
+    tasks: int,
+    leaving: bool = False,
+    arriving: float | None = None,
 ) -> Rung:
     """Rung for a service on a device. `tasks`: tasks of ours still on it.
 
     `leaving`: another load of the package is still there and not wanted any more; where a package has one
-    service, a new one would meet the old. A foreign one is never changed; when it is gone it stays known until
-    no task of ours is left on it.
+    service, a new one would meet the old.
+    `arriving`: the share of its file that the device has read, while it is reading: over a thin line that takes
+    hours, and asking it to load meanwhile only brings refusals.
+    A foreign load is never changed; when it is gone it stays known until no task of ours is left on it.
     """
     if not load.ours and (load.wanted or tasks):
         return NOTHING
@@ -74,6 +82,8 @@ def next_for_load(
         return Rung("", "the package file is not on the device yet")
     if copy.status == 2:
         return Rung("", f"the package file did not arrive: {copy.error}")
+    if arriving is not None:
+        return Rung("", f"the package file is on its way: {arriving:.0%}")
     if not load.sent or load.status == "ERROR" or load.missing >= LOOKS_BEFORE_REPEAT:
         return Rung("load")
     return NOTHING

@@ -17,6 +17,7 @@ from acsmpd.security.seal import Sealer
 from acsmpd.settings import Settings
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
+from acsmpd.store.transfers import Transfers
 
 
 class Manager(Protocol):
@@ -62,6 +63,7 @@ class Core:
     store: Store
     clock: Clock
     presence: Presence
+    transfers: Transfers
     sealer: Sealer
     signer: LinkSigner
     drivers: Mapping[Family, Driver]

@@ -16,15 +16,19 @@ from acsmpd.decide.backoff import delay_seconds
 from acsmpd.engine import stepwork
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
-from acsmpd.engine.outcomes import REFUSED, Recorder
+from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import CopyRow, Device, Outcome, Step, TaskRow
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
+from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load as LoadTable
 
 KINDS = ("copy", "load", "task")
+MOVING_SECONDS = 60.0
+"""A file of which the device took a block so short a time ago is on its way."""
+
 INTERRUPTED = "the platform stopped while it was under way"
 
 
@@ -105,11 +109,19 @@ class Deployments:
             rung = steps.next_for_load(
                 load, copy, known.get(load.device),
                 tasks=services.tasks_on(tx, load.id), leaving=services.is_leaving(tx, load),
+                arriving=self._arriving(copy),
             )  # fmt: skip
             if rung.step == "forget" and load.device == self._core.local_code:
                 rung = steps.Rung("unload")  # a start that failed may have left folders behind on this box
             found.append(Item("load", load.id, load.device, load.attempts, rung))
         return found
+
+    def _arriving(self, copy: CopyRow | None) -> float | None:
+        """How much of the file the device has read (0 to 1), while it is reading."""
+        transfer = self._core.transfers.of(copy.id) if copy and copy.status == 1 else None
+        if transfer is None or self._core.clock.now().mono - transfer.at > MOVING_SECONDS:
+            return None
+        return transfer.share
 
     def _tasks(self, tx: Tx, known: dict[str, Device], now: Moment, subject: str | None) -> list[Item]:
         found = []
@@ -137,7 +149,7 @@ class Deployments:
             for item in items:
                 if not self._lanes.busy(item.key) and self._as_it_is(tx, item, now) is not None:
                     stepwork.forget(tx, item.kind, item.subject)
-                    alarms.end_alarm(tx, REFUSED, item.key, now.wall_ms)
+                    alarms.end_alarm(tx, STEP_REFUSED, item.key, now.wall_ms)
 
     def _start(self, item: Item) -> None:
         self._lanes.take(item.key, item.device, lambda: self._perform(item))

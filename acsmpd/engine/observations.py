@@ -29,7 +29,8 @@ from acsmpd.model import (
     SeenTask,
     TaskRow,
 )
-from acsmpd.store import devices, foreign, plans, services
+from acsmpd.store import alarms, devices, foreign, plans, services
+from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Load, Task
 
@@ -143,12 +144,37 @@ class Observations:
                 services.change_copy(
                     tx, copy.id, status=package.status, error=package.error, missing=0,
                     progress=1.0 if package.status == 3 else package.progress or 0.0, changed_ms=begun.wall_ms,
-                    **({"attempts": 0} if package.status == 3 else {}),
+                    **({"attempts": 0, "parked": False} if package.status == 3 else {}),
                 )  # fmt: skip
+            if package.status == 3 and copy.parked:
+                alarms.end_alarm(tx, STEP_REFUSED, f"copy:{copy.id}", begun.wall_ms)
         elif peer.family is Family.LOCAL and copy.status == 3:
             services.change_copy(tx, copy.id, sent=False, status=1)
+        elif copy.status == 1 and self._unfetched(copy, begun) > self._patience:
+            self._give_up(tx, peer, copy, begun)
         elif copy.error or (copy.status == 3 and self._age(f"copy:{copy.id}", begun) > UNPACKING_SECONDS):
             services.change_copy(tx, copy.id, missing=copy.missing + 1)
+
+    @property
+    def _patience(self) -> float:
+        return float(self._core.settings.packages.arrival_seconds)
+
+    def _unfetched(self, copy: CopyRow, begun: Moment) -> float:
+        """Seconds without a sign that the device takes the file: since its push, its last block, or our start."""
+        transfer = self._core.transfers.of(copy.id)
+        signs = (
+            self._core.presence.started,
+            self._core.touched.get(f"copy:{copy.id}", float("-inf")),
+            transfer.at if transfer else float("-inf"),
+        )
+        return begun.mono - max(signs)
+
+    def _give_up(self, tx: Tx, peer: Peer, copy: CopyRow, begun: Moment) -> None:
+        """Accepted, but it never came (contract G4-CAD-03). Should it come after all, that counts."""
+        text = f"accepted, but not fetched within {self._patience:g} s"
+        services.change_copy(tx, copy.id, status=2, parked=True, error=text, changed_ms=begun.wall_ms)
+        said = f"push on computility {peer.code}: package {copy.package_id} was {text}"
+        alarms.raise_alarm(tx, STEP_REFUSED, f"copy:{copy.id}", said, begun.wall_ms)
 
     def _age(self, key: str, begun: Moment) -> float:
         """Seconds since the last step on the subject, as far as this process remembers."""

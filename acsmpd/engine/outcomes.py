@@ -10,12 +10,10 @@ from acsmpd.engine.stepwork import Item, change
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import Outcome
 from acsmpd.store import alarms, plans, services
+from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Task
 from acsmpd.wire.answer import Missing
-
-REFUSED = "step_refused"
-"""The kind of alarm for a step that is not tried again until there is a new wish."""
 
 LOADS_BEFORE_A_NEW_PUSH = 6
 """Refused loads of a file that never showed up on the device, before the file is delivered again."""
@@ -46,7 +44,7 @@ class Recorder:
                 self._task_done(tx, item, result, now, then)
             else:
                 {"copy": self._copy_done, "load": self._load_done}[item.kind](tx, item, result, now)
-            alarms.end_alarm(tx, REFUSED, item.key, now.wall_ms)
+            alarms.end_alarm(tx, STEP_REFUSED, item.key, now.wall_ms)
             self._poke(item.device)
             return False
         self._poke(item.device)
@@ -143,7 +141,9 @@ class Recorder:
             "create_task": {"sent": False, "status": "ERROR"},
         }
         change(tx, item, parked=True, **{WORDS[item.kind]: text}, **values.get(step, {}))
-        alarms.raise_alarm(tx, REFUSED, item.key, f"{step} on computility {item.device}: {text}", now.wall_ms)
+        alarms.raise_alarm(
+            tx, STEP_REFUSED, item.key, f"{step} on computility {item.device}: {text}", now.wall_ms
+        )
         return True
 
     def _still_arriving(self, tx: Tx, item: Item, fault: Permanent, now: Moment) -> bool:

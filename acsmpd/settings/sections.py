@@ -190,6 +190,10 @@ class Packages(Struct, frozen=True):
     url_wait_seconds: Annotated[
         v.WholeSeconds, says("How long an import by Url holds its request before it says where to look.")
     ] = 300
+    arrival_seconds: Annotated[
+        v.WholeSeconds,
+        says("A device that accepted a package and takes no byte of it for so long has failed to fetch it."),
+    ] = 1800
 
 
 class Results(Struct, frozen=True):

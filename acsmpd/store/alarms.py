@@ -7,6 +7,9 @@ from typing import Any
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Alarm
 
+STEP_REFUSED = "step_refused"
+"""The kind of alarm for a step that is not tried again until there is a new wish."""
+
 
 def raise_alarm(tx: Tx, kind: str, subject: str, text: str, now_ms: int) -> bool:
     """Open an alarm, or bring the text of an open one up to date; True if it is new."""

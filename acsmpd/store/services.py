@@ -196,11 +196,14 @@ def used_streams(tx: Tx) -> dict[str, int]:
     return dict(used)
 
 
-def arrived(tx: Tx, copy_id: int, md5: str, now_ms: int) -> None:
-    """A device fetched the whole file of a copy that was sent to it with this MD5."""
-    tx.run(
-        Copy.update(status=3, progress=1.0, error="", changed_ms=now_ms).where(
-            Copy.id == copy_id, Copy.md5 == md5, Copy.sent == YES, Copy.status == 1
+def arrived(tx: Tx, copy_id: int, md5: str, now_ms: int) -> bool:
+    """A device fetched the whole file of a copy that was sent to it with this MD5, be it after we gave it up."""
+    awaited = (Copy.status == 1) | ((Copy.status == 2) & (Copy.parked == YES))
+    return bool(
+        tx.run(
+            Copy.update(status=3, progress=1.0, error="", parked=False, changed_ms=now_ms).where(
+                Copy.id == copy_id, Copy.md5 == md5, Copy.sent == YES, awaited
+            )
         )
     )
 

@@ -31,6 +31,7 @@ from acsmpd.store import accounts, asks, devices, plans, services
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
 from acsmpd.store.tables import Ask, Instance, Load, Service
+from acsmpd.store.transfers import Transfers
 
 import acsmpd.api.handlers  # noqa: F401, isort: skip  (declares every handler)
 
@@ -222,6 +223,7 @@ def _platform(folder: Path, settings: Settings, store: Store, clock: Clock) -> P
     importer = Importer(store, intake, limits, clock, settings.site.zone, settings.site_code)
     return Platform(
         settings=settings, store=store, clock=clock, zone=settings.site.zone, presence=Presence(0.0),
+        transfers=Transfers(),
         sealer=Sealer(b"k" * 32), signer=LinkSigner(b"k" * 32), sm2=KEY,
         gate=sm2.DecryptGate(), throttle=Throttle(), unknown_tokens=RateLimit(),
         credentials=Credentials(store, 1800), egress=EgressPolicy(settings.egress.allow), intake=intake,

@@ -615,3 +615,89 @@ def test_a_download_the_device_reports_as_failed_is_pushed_again(works: Bench) -
     works.run(20)
     assert works.plant.told() == ["push"] * 3
     assert (works.the_copy()["status"], works.the_copy()["error"], works.the_copy()["attempts"]) == (3, "", 0)
+
+
+# --- files that take their time, and files that never come -----------------------------------------------------
+
+
+def not_listed(works: Bench) -> None:
+    works.plant.after["push"] = [works.plant.boxes[CODE].packages.clear]
+
+
+def accepted(works: Bench) -> int:
+    """A push the device took, of a file it does not list."""
+    works.device()
+    works.package()
+    not_listed(works)
+    with works.store.write() as tx:
+        services.want_copy(tx, PACKAGE, CODE, NOW, asked=True)
+    works.run(2)
+    assert (works.plant.told(), works.the_copy()["status"]) == (["push"], 1)
+    return int(works.the_copy()["id"])
+
+
+def test_an_accepted_push_that_never_arrives_fails_with_words_and_waits_for_a_new_wish(works: Bench) -> None:
+    row = accepted(works)
+    works.run(115, 15)
+    assert works.the_copy()["status"] == 1  # not half an hour yet
+    works.run(8, 15)
+    copy = works.the_copy()
+    text = "accepted, but not fetched within 1800 s"
+    assert (copy["status"], copy["parked"], copy["error"]) == (2, True, text)
+    said = f"push on computility {CODE}: package {PACKAGE} was {text}"
+    assert works.alarms() == [("step_refused", f"copy:{row}", said)]
+    works.run(10, 600)
+    assert works.plant.told() == ["push"]
+    with works.store.write() as tx:
+        services.want_copy(tx, PACKAGE, CODE, NOW, asked=True)
+    works.run(3)
+    assert (works.plant.told(), works.the_copy()["status"]) == (["push", "push"], 3)
+    assert works.alarms() == []
+
+
+def test_one_that_shows_up_after_all_counts(works: Bench) -> None:
+    accepted(works)
+    works.run(125, 15)
+    assert works.the_copy()["parked"]
+    works.plant.boxes[CODE].packages[PACKAGE] = SeenPackage(package_id=PACKAGE)
+    works.run(1, 15)
+    copy = works.the_copy()
+    assert (copy["status"], copy["parked"], copy["error"]) == (3, False, "")
+    assert works.alarms() == []
+
+
+def test_while_blocks_are_taken_nothing_is_given_up(works: Bench) -> None:
+    row = accepted(works)
+    for share in range(1, 40):
+        works.core.transfers.moved(row, share / 100, works.clock.moment.mono)
+        works.run(1, 900)
+    assert works.the_copy()["status"] == 1
+    works.run(2, 1000)
+    assert works.the_copy()["status"] == 2
+
+
+def test_the_time_before_our_own_start_does_not_count(works: Bench) -> None:
+    accepted(works)
+    works.run(100, 15)
+    works.restart()
+    works.run(100, 15)
+    assert works.the_copy()["status"] == 1
+    works.run(25, 15)
+    assert works.the_copy()["status"] == 2
+
+
+def test_a_load_waits_for_a_file_that_is_on_its_way(works: Bench) -> None:
+    """Two hours of a thin line: no load is tried meanwhile, and the download is not started again."""
+    ready(works)
+    not_listed(works)
+    row = 0
+    for minute in range(120):
+        if works.copy() and not row:
+            row = int(works.the_copy()["id"])
+        works.core.transfers.moved(row or 1, minute / 120, works.clock.moment.mono)
+        works.run(2, 30)
+    assert works.plant.told() == ["push"]
+    works.plant.boxes[CODE].packages[PACKAGE] = SeenPackage(package_id=PACKAGE)
+    works.run(6, 15)
+    assert works.plant.told() == ["push", "load", "create_task"]
+    assert works.status() == ("RUNNING", "")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import requests
 
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package, task_info
@@ -291,3 +292,37 @@ def test_a_package_with_services_is_deleted_only_by_force(loaded: Loaded) -> Non
     assert not list((site.data / "packages").glob("*/*.tar"))
     waiting = site.until(f"/ACSMP/Tasks/{number}", lambda data: data["StartingCount"] == 1)
     assert waiting["Status"] == "ON"
+
+
+def test_a_download_over_a_thin_line_is_shown_and_not_begun_again(site: Site, tmp_path: Path) -> None:
+    """The device has read a part of the file: no load and no second push until it has it all."""
+    with FakeCad() as cad:
+        assert cad.register(site.url).accepted
+        file = make_package(tmp_path)
+        assert site.client.upload(file).code == 0
+        cad.hold_downloads()
+        detail = f"{PACKAGES}/Devices/{cad.code}/{PACKAGE_ID}"
+        site.client.fine(
+            "POST", f"{PACKAGES}/Devices", {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": cad.code}
+        )
+        wait_until(lambda: PACKAGE_ID in cad.packages, what="the push")
+        assert site.client.fine("GET", detail)["DownloadProgress"] == 0.0
+        asked = cad.package(PACKAGE_ID).asked
+        assert asked is not None
+        half = file.stat().st_size // 2
+        with requests.Session() as session:
+            session.trust_env = False
+            part = session.get(asked.url, headers={"Range": f"bytes=0-{half - 1}"}, timeout=20)
+        assert (part.status_code, len(part.content)) == (206, half)
+        shown = site.client.fine("GET", detail)
+        assert (shown["Status"], shown["DownloadProgress"]) == (1, half / file.stat().st_size)
+        service = site.client.fine(
+            "POST", SERVICES, {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": cad.code}
+        )
+        seen = len(cad.calls("POST", "/CAD/AlgoTasks:search"))
+        wait_until(lambda: len(cad.calls("POST", "/CAD/AlgoTasks:search")) >= seen + 3, what="looks")
+        assert len(cad.calls("POST", "/CAD/Machine/AlgoFilePackages")) == 1
+        assert cad.package(PACKAGE_ID).loaded_with is None
+        cad.hold_downloads(False)
+        site.until(f"{SERVICES}/{cad.code}/{service}", lambda data: data["Status"] == "RUNNING")
+        assert cad.package(PACKAGE_ID).downloads == 1

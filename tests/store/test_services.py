@@ -112,6 +112,12 @@ def test_a_copy_of_a_deleted_package_is_not_stale(store: Store) -> None:
         ({"sent": True, "status": 1, "md5": "m2"}, "m1", 1),  # a file that was replaced meanwhile
         ({"sent": False, "status": 1, "md5": "m1"}, "m1", 1),
         ({"sent": True, "status": 2, "md5": "m1"}, "m1", 2),
+        (
+            {"sent": True, "status": 2, "md5": "m1", "parked": True},
+            "m1",
+            3,
+        ),  # given up, and fetched after all
+        ({"sent": False, "status": 2, "md5": "m1", "parked": True}, "m1", 2),
     ],
 )
 def test_a_fetched_file_counts_only_for_the_push_it_belongs_to(
