@@ -63,7 +63,6 @@ class Core:
     store: Store
     clock: Clock
     presence: Presence
-    transfers: Transfers
     sealer: Sealer
     signer: LinkSigner
     drivers: Mapping[Family, Driver]
@@ -73,6 +72,7 @@ class Core:
     """the cards of this box as they are now"""
     port: Callable[[], int] = lambda: 0
     """the port we listen on, as it turned out"""
+    transfers: Transfers = field(default_factory=Transfers)
     wake_event: threading.Event = field(default_factory=threading.Event)
     touched: dict[str, float] = field(default_factory=dict)
     """subject -> monotonic moment of the last step on it; an observation begun before says nothing about it"""

@@ -27,7 +27,6 @@ from acsmpd.store import alarms, devices, foreign, plans, services
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
 from acsmpd.store.tables import Alarm, Copy, Instance, Load, Task
-from acsmpd.store.transfers import Transfers
 from tests.engine.plant import Plant
 from tests.store.rows import CODE, NOW, PACKAGE, add_device, add_instance, add_load, add_package
 from tests.support.wait import wait_until
@@ -66,7 +65,6 @@ class Bench:
         remote = dict.fromkeys((Family.CAD, Family.EDGE, Family.CAP, Family.DIRECT), self.plant)
         self.core = Core(
             settings=self.settings, store=self.store, clock=self.clock, presence=self.presence,
-            transfers=Transfers(),
             sealer=Sealer(b"k" * 32), signer=LinkSigner(b"k" * 32), drivers={**remote, Family.LOCAL: self.here},
             data=self.folder, local_code=SITE, cards=lambda: self.cards,
         )  # fmt: skip

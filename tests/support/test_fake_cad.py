@@ -62,11 +62,14 @@ def test_from_push_to_unload(site: Site, files: PackageFiles) -> None:
     task_id = made.facility_id
     assert task_id not in ("", "instance-1"), "a CAD mints an ID of its own"
     assert fake.tasks[task_id].sent_id == "instance-1"
-    seen = site.driver.observe(site.peer)
+    seen = site.driver.observe(site.peer, frozenset({task_id}))
     assert seen.faults == ()
     assert seen.services is not None
     assert [one.package_id for one in seen.services] == [PACKAGE]
     assert seen.tasks == (made.task,)
+    [strange] = site.driver.observe(site.peer).tasks or ()
+    [rule] = (strange.info or {})["RulesParams"]  # of what the ledger does not know everything is kept
+    assert rule["ResultReceiveUrl"] == ["http://127.0.0.1:9/results/instance-1"]
     assert made.task is not None
     assert (made.task.status, made.task.stream_url) == ("RUNNING", STREAM)
     assert made.task.receive_urls == ("http://127.0.0.1:9/results/instance-1",)
