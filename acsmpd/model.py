@@ -328,6 +328,7 @@ class Seat(Struct, frozen=True):
     capacity: int | None
     origin: str = ""  # who loaded it: "" this site, else a platform above
     facility_id: str = ""
+    ours: bool = True  # False: somebody else loaded it; with which licence and Env is not known
 
 
 class ForeignStream(Struct, frozen=True):

@@ -63,23 +63,34 @@ def _code(row: Operation, code: int) -> int | str:
 
 
 class _Watched:
-    """A file that says how far it was read, and when to the end: the whole of it has left for the socket."""
+    """A part of a file that says what of it has left for the socket.
 
-    def __init__(self, file: BinaryIO, end: int, reply: FileReply) -> None:
-        self._file, self._end, self._reply = file, end, reply
+    The server looks at a block, sends what the line takes and seeks behind that: only what lies before the
+    place it reads from has left.
+    """
+
+    def __init__(self, file: BinaryIO, end: int, size: int, reply: FileReply) -> None:
+        self._file, self._end, self._size, self._reply = file, end, size, reply
+        self._first = file.tell()
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        block = self._file.read(size)
-        if self._reply.moved is not None:
-            self._reply.moved(self._file.tell(), self._end)
-        return block
+        left = max(0, self._end - self._tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def _tell(self) -> int:
+        at = self._file.tell()
+        if at > self._first and self._reply.read is not None:
+            self._reply.read(self._first, min(at, self._end), self._size)
+        return at
 
     def close(self) -> None:
-        done = not self._file.closed and self._file.tell() >= self._end
+        if self._file.closed:
+            return
+        self._tell()
         self._file.close()
-        if done and self._reply.finished is not None:
-            self._reply.finished()
+        if self._reply.closed is not None:
+            self._reply.closed()
 
 
 def send_file(reply: FileReply) -> flask.Response:
@@ -103,27 +114,8 @@ def send_file(reply: FileReply) -> flask.Response:
         headers["Content-Range"] = f"bytes {first}-{last - 1}/{size}"
     if reply.download_name:
         headers["Content-Disposition"] = dump_options_header("attachment", {"filename": reply.download_name})
-    body: Any = file
-    if last == size:
-        body = wrap_file(flask.request.environ, _Watched(file, size, reply))  # type: ignore[arg-type]
-    else:
-        body = wrap_file(flask.request.environ, _Slice(file, last, size, reply))  # type: ignore[arg-type]
+    body: Any = wrap_file(flask.request.environ, _Watched(file, last, size, reply))  # type: ignore[arg-type]
     return flask.Response(body, status, headers, content_type=reply.content_type, direct_passthrough=True)
-
-
-class _Slice:
-    """A file that ends before its end."""
-
-    def __init__(self, file: BinaryIO, last: int, size: int, reply: FileReply) -> None:
-        self._file, self._last, self._size, self._reply = file, last, size, reply
-        self.close = file.close
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._last - self._file.tell())
-        block = self._file.read(left if size < 0 else min(size, left))
-        if self._reply.moved is not None:
-            self._reply.moved(self._file.tell(), self._size)
-        return block
 
 
 def _range(size: int, etag: str) -> tuple[int, int, int]:

@@ -61,14 +61,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class FileReply:
-    """An answer that is a file. `moved` is told how far it was read, in bytes of its size; `finished` that it was
-    read to its end."""
+    """An answer that is a file. `read` is told which bytes of it left (first, end, size), `closed` that no more do."""
 
     path: Path
     content_type: str
     download_name: str = ""
-    finished: Callable[[], None] | None = None
-    moved: Callable[[int, int], None] | None = None
+    read: Callable[[int, int, int], None] | None = None
+    closed: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from acsmpd.api.platform import Platform
 from acsmpd.decide.upstreams import by_name, host_of
 from acsmpd.store import asks, facts, packages, services
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Ask, Copy, Fact, Package, Service
+from acsmpd.store.tables import Ask, Copy, Fact, Load, Package, Service
 
 PUSHED = "pushed:"
 """Fact `pushed:<origin>`: package ID -> what came with its push (MD5, AuthAddress, LicenseFile)."""
@@ -40,9 +40,15 @@ def forget_push(tx: Tx, origin: str, package_id: str) -> None:
 
 
 def other_holder(tx: Tx, origin: str, package: dict[str, Any]) -> str | None:
-    """Who else uses a package: an origin with a service of it, or one that pushed the same file; else None."""
+    """Who else uses a package: an origin with a service of it, or one that pushed the same file; else None.
+
+    What runs of it on a device of somebody else's is nobody's use of ours.
+    """
+    foreign = Load.select(Load.service_id).where(Load.ours == False)
     used = tx.row(
-        Service.select(Service.origin).where(Service.package_id == package["id"], Service.origin != origin)
+        Service.select(Service.origin).where(
+            Service.package_id == package["id"], Service.origin != origin, Service.id.not_in(foreign)
+        )
     )
     if used is not None:
         return str(used["origin"])

@@ -15,27 +15,38 @@ from msgspec.structs import replace
 from acsmpd import faults
 from acsmpd.api import instances
 from acsmpd.api.call import Call, Reply
+from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
+from acsmpd.api.seats import carriers_of
 from acsmpd.decide import placement
-from acsmpd.model import Ability, ForeignStream, Seat
+from acsmpd.model import TaskRow
 from acsmpd.spec import times
 from acsmpd.spec.messages.extensions import ForeignTask as ForeignTaskItem
+from acsmpd.spec.messages.extensions import ForeignTaskPage
 from acsmpd.spec.messages.instances import AlgoTaskInfo
-from acsmpd.store import devices, foreign, packages, plans, services
+from acsmpd.store import devices, foreign, packages, plans
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Instance, Load, Task
+from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.tables import ForeignTask, Instance, Task
 
 NEVER_TOLD = -1
 """The revision of a task the device has from somebody else: lower than any of ours."""
 
 
-@handles("acsmp.list_foreign_tasks")
-def show(platform: Platform, call: Call) -> list[ForeignTaskItem]:
-    code = call.path["Code"]
+ORDERS = {"TaskID": ForeignTask.task_id, "Status": ForeignTask.status, "FirstSeen": ForeignTask.seen_ms}
+
+
+@handles("acsmp.search_foreign_tasks")
+def search(platform: Platform, call: Call) -> ForeignTaskPage:
+    code, page = call.path["Code"], page_of(call.message)
+    status = call.message.status
     with platform.store.read() as tx:
         _known(tx, code)
-        return [_item(platform, row) for row in foreign.tasks(tx, code)]
+        query = foreign.search(code, *([ForeignTask.status == status] if status else []))
+        rows, total = rows_of(tx, query, page, ORDERS, ForeignTask.id)
+        content = [_item(platform, row) for row in rows]
+    return ForeignTaskPage(page_content=content, total=total, page_request=echoed(page))
 
 
 def _known(tx: Tx, code: str) -> None:
@@ -49,7 +60,7 @@ def _item(platform: Platform, row: dict[str, Any]) -> ForeignTaskItem:
         status=row["status"],
         stream_url=row["stream_url"],
         event_ids=row["event_ids"],
-        labels=row["labels"],
+        labels=row["labels"] or None,
         restart_policy=row["policy"] or None,
         first_seen=times.written(row["seen_ms"], platform.zone) or "",
     )
@@ -57,19 +68,20 @@ def _item(platform: Platform, row: dict[str, Any]) -> ForeignTaskItem:
 
 @handles("acsmp.delete_foreign_task")
 def delete(platform: Platform, call: Call) -> Reply:
-    """By the word of an operator it enters the ledger as a task that is to go."""
+    """By the word of an operator it enters the ledger as a task that is to go; refused, it is tried once more."""
     code, task_id, now = call.path["Code"], call.path["ID"], call.now.wall_ms
     with platform.store.write() as tx:
         _known(tx, code)
-        row = foreign.task(tx, code, task_id)
-        if row is not None:
-            foreign.drop_task(tx, row["id"])
+        row, leaving = foreign.task(tx, code, task_id), _leaving(tx, code, task_id)
+        for task in leaving:
+            plans.change_task(tx, task.id, parked=False, attempts=0, changed_ms=now)
+        if row is None and not leaving:
+            raise faults.NotFound(f"no foreign task {task_id} on computility {code}")
+        if row is not None and not leaving:
             plans.add_task(
                 tx, instance_id="", device=code, wanted="gone", sent=True, task_id=task_id,
                 status=row["status"], created_ms=now, changed_ms=now,
             )  # fmt: skip
-        elif not _tried_again(tx, code, task_id, now):
-            raise faults.NotFound(f"no foreign task {task_id} on computility {code}")
     platform.wake()
     here = Task.select(Task.id).where(Task.device == code, Task.task_id == task_id)
     refused = here.where(Task.parked == True)
@@ -78,14 +90,11 @@ def delete(platform: Platform, call: Call) -> Reply:
     )
 
 
-def _tried_again(tx: Tx, code: str, task_id: str, now_ms: int) -> bool:
-    """Whether the task is on its way out already; a refusal of the device is put to it once more."""
-    leaving = plans.tasks(
+def _leaving(tx: Tx, code: str, task_id: str) -> list[TaskRow]:
+    """The ledger's word that a foreign task is to go."""
+    return plans.tasks(
         tx, Task.device == code, Task.task_id == task_id, Task.wanted == "gone", Task.instance_id == ""
     )
-    for task in leaving:
-        plans.change_task(tx, task.id, parked=False, attempts=0, changed_ms=now_ms)
-    return bool(leaving)
 
 
 # --- adopting --------------------------------------------------------------------------------------------
@@ -100,6 +109,8 @@ def adopt(platform: Platform, call: Call) -> Reply:
         row = foreign.task(tx, code, task_id)
         if row is None:
             raise faults.NotFound(f"no foreign task {task_id} on computility {code}")
+        if _leaving(tx, code, task_id):
+            raise faults.Conflict(f"cannot adopt task {task_id}: it is being deleted")
         if row["status"] == "FINISHED":
             raise faults.Conflict(f"cannot adopt task {task_id}: it is finished")
         plan = plans.plan(tx, asked.task_id) if asked.task_id is not None else None
@@ -132,7 +143,8 @@ def _info(row: dict[str, Any]) -> AlgoTaskInfo:
 def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: int) -> None:
     """The task is the instance's place. The revision it is said to hold brings the change that makes it ours."""
     abilities = packages.abilities(tx)
-    load = _carrier(tx, row, abilities)
+    carriers = carriers_of(tx, row, abilities)
+    load = carriers[0] if len(carriers) == 1 else None
     [instance] = plans.instances(tx, Instance.id == instance_id)
     served = placement.capabilities_at(instance, abilities, load.package_id) if load else {}
     plans.serve(tx, instance_id, served)
@@ -142,17 +154,6 @@ def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: i
         policy=row["policy"] or "NEVER", capabilities=list(dict.fromkeys(served.values())),
         revision=NEVER_TOLD, created_ms=now_ms, changed_ms=now_ms,
     )  # fmt: skip
-
-
-def _carrier(tx: Tx, row: dict[str, Any], abilities: list[Ability]) -> Seat | None:
-    """The one loaded service that can be carrying it; None where that cannot be told."""
-    seats = [
-        Seat(load.id, load.service_id, load.package_id, load.device, True, 0, None, "", load.facility_id)
-        for load in services.loads(tx, Load.device == row["device"], Load.wanted == True)
-    ]
-    stream = ForeignStream(row["device"], tuple(row["event_ids"]), row["service_id"], row["labels"])
-    found = placement.carriers(stream, seats, abilities)
-    return found[0] if len(found) == 1 else None
 
 
 def _is_taken_over(tx: Tx, instance_id: str) -> bool:

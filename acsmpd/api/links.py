@@ -28,15 +28,18 @@ def download(platform: Platform, call: Call) -> FileReply:
         Path(package["path"]),
         "application/x-tar",
         download_name=f"{package_id}_V{package['version']}.tar",
-        finished=lambda: _arrived(platform, copy["id"], package["md5"]),
-        moved=lambda at, size: platform.transfers.moved(
-            copy["id"], at / size if size else 1.0, platform.clock.now().mono
+        read=lambda first, end, size: platform.transfers.read(
+            copy["id"], first, end, size, platform.clock.now().mono
         ),
+        closed=lambda: _closed(platform, copy["id"], package["md5"]),
     )
 
 
-def _arrived(platform: Platform, copy_id: int, md5: str) -> None:
-    """The device has read the file to its end: the nearest thing to a download report the CAD set offers."""
+def _closed(platform: Platform, copy_id: int, md5: str) -> None:
+    """Once the device has read every byte: the nearest thing to a download report the CAD set offers."""
+    transfer = platform.transfers.of(copy_id)
+    if transfer is None or not transfer.whole:
+        return
     now = platform.clock.now().wall_ms
     with platform.store.write(durable=False) as tx:
         if services.arrived(tx, copy_id, md5, now):

@@ -13,6 +13,7 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.paging import page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
+from acsmpd.api.seats import on_loads
 from acsmpd.decide.environment import reserved_names, undeclared_names
 from acsmpd.model import ONE_SERVICE, Device, Family
 from acsmpd.spec import times
@@ -150,10 +151,8 @@ def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: 
 
     Paused tasks give up their place and find one when they are started again.
     """
-    carried = plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "running")
-    if carried and not force:
-        named = ", ".join(task.instance_id for task in carried[:20])
-        raise faults.Conflict(f"cannot unload: task instances run on it: {named}")
+    if not force:
+        refuse_in_use(tx, load_ids)
     for load_id in load_ids:
         load = services.load(tx, load_id)
         service = services.service(tx, load.service_id) if load else None
@@ -163,6 +162,28 @@ def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: 
         services.unwant_load(tx, load_id, now_ms)
     for task in plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "paused"):
         plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
+
+
+def refuse_in_use(tx: Tx, load_ids: list[str]) -> None:
+    """Conflict naming the task instances, or the tasks of somebody else, that run on the loads."""
+    carried = plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "running")
+    if carried:
+        named = ", ".join(task.instance_id for task in carried[:20])
+        raise faults.Conflict(f"cannot unload: task instances run on it: {named}")
+    refuse_foreign_use(tx, load_ids)
+
+
+def refuse_foreign_use(tx: Tx, load_ids: list[str]) -> None:
+    loads = services.loads(tx, Load.id.in_(load_ids))
+    named = [
+        task_id
+        for code in sorted({load.device for load in loads})
+        for task_id in on_loads(tx, code, load_ids)
+    ]
+    if named:
+        raise faults.Conflict(
+            f"cannot unload: tasks of somebody else run on it: {', '.join(named[:20])}; use ?Force=true"
+        )
 
 
 ORDERS = {"CreatedDate": Service.created_ms, "AlgoServiceID": Service.id, "Status": Load.status}
@@ -241,7 +262,7 @@ def update_service(platform: Platform, call: Call) -> Reply:
                 f"/ACSMP/AlgoServices/Devices with its package and computility {loads[0].device}"
             )
         device = serving_device(tx, loads[0].device)
-        package_id = _reconfigure(tx, service, loads, device, asked, now)
+        package_id = _reconfigure(tx, service, loads, device, asked, now, force=call.flag("Force"))
         _rescale(tx, {**service, "package_id": package_id}, device, asked.replicas, now)
         row = tx.rows(services.search(Service.id == service_id))[0]
     platform.wake()
@@ -267,9 +288,12 @@ def _rescale(tx: Tx, service: dict[str, Any], device: Device, replicas: int | No
 
 
 def _reconfigure(
-    tx: Tx, service: dict[str, Any], loads: list[Any], device: Device, asked: Any, now_ms: int
+    tx: Tx, service: dict[str, Any], loads: list[Any], device: Device, asked: Any, now_ms: int, *, force: bool
 ) -> str:
-    """New environment, licence or version: what runs is replaced load by load. The package it is of now."""
+    """New environment, licence or version: what runs is replaced load by load. The package it is of now.
+
+    Task instances move along; the tasks of somebody else would not, so that they stand in the way unless forced.
+    """
     values: dict[str, Any] = {}
     if asked.env is not None:
         values["env"] = [{"Name": item.name, "Value": item.value} for item in asked.env]
@@ -280,7 +304,11 @@ def _reconfigure(
     changed = {name: value for name, value in values.items() if service[name] != value}
     if not changed:
         return str(service["package_id"])
+    if not force:
+        refuse_foreign_use(tx, [load.id for load in loads])
     package = package_of(tx, changed.get("package_id", service["package_id"]))
+    if device.family in ONE_SERVICE and "package_id" in changed:
+        _refuse_second(tx, package["id"], device)
     if device.family is Family.LOCAL:
         check_local(package, [item["Name"] for item in changed.get("env", service["env"])])
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
@@ -289,6 +317,15 @@ def _reconfigure(
         services.unwant_load(tx, load.id, now_ms)
         add_load(tx, service["id"], package["id"], device.code, number, now_ms)
     return str(package["id"])
+
+
+def _refuse_second(tx: Tx, package_id: str, device: Device) -> None:
+    for load in services.loads(tx, Load.package_id == package_id, Load.device == device.code):
+        whose = "" if load.ours else ", loaded by somebody else"
+        raise faults.Conflict(
+            f"service {load.service_id} of package {package_id} is on {device.code} already{whose}; "
+            "a package has one service there"
+        )
 
 
 def _other_version(tx: Tx, package_id: str, version: str) -> str:

@@ -78,17 +78,13 @@ def carriers(stream: ForeignStream, seats: Sequence[Seat], abilities: Sequence[A
         return named
     labels = stream.labels or {}
     name, version = fold(labels.get("AlgoCaBinName")), fold(labels.get("Version"))
-    labelled = {
+    packages = {
         ability.package_id
         for ability in abilities
-        if name and fold(ability.package_name) == name and version in ("", fold(ability.version))
+        if (fold(ability.package_name) == name and version in ("", fold(ability.version)))
+        or (not name and set(ability.event_ids) & set(stream.event_ids))
     }
-    fitting = {ability.package_id for ability in abilities if set(ability.event_ids) & set(stream.event_ids)}
-    for packages in (labelled, fitting):
-        found = [seat for seat in there if seat.package_id in packages]
-        if found:
-            return found
-    return []
+    return [seat for seat in there if seat.package_id in packages]
 
 
 def taken_by_others(
@@ -144,7 +140,9 @@ def _choose(options: list[tuple[Seat, tuple[Ability, ...]]], devices: Mapping[st
     free = [(s, p) for s, p in ready if s.capacity is None or s.capacity - s.used >= max(1, _weight(p))]
     if not free:
         return f"all streams of the {len(ready)} fitting services are taken"
-    free.sort(key=lambda option: (_load_of(option[0]), option[0].device, option[0].load_id))
+    free.sort(
+        key=lambda option: (not option[0].ours, _load_of(option[0]), option[0].device, option[0].load_id)
+    )
     free.sort(key=lambda option: max((version_key(a.version) for a in option[1]), default=()), reverse=True)
     seat, picked = free[0]
     labels = {"AlgoCaBinName": picked[0].package_name, "Version": picked[0].version} if picked else None

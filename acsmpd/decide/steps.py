@@ -17,6 +17,10 @@ DEVICE_SECONDS = 60.0
 """How long the restart of a failed ALWAYS task is the device's own business."""
 
 
+RESUMES = 4
+"""Tries to let a task go on whose change was refused."""
+
+
 class Rung(Struct, frozen=True):
     """`step` is the tag of a model step, "" = nothing to do now, "forget" = drop the row; `why` says it."""
 
@@ -115,7 +119,10 @@ def next_for_task(
         return Rung("forget")
     held = _held(task.parked, device)
     if held:
-        return Rung("", held)
+        again = task.sent and device is not None and device.takes_steps and _was_interrupted(task, revision)
+        return (
+            Rung("resume_task", "its change was refused; it goes on as it was") if again else Rung("", held)
+        )
     if task.sent and not task.task_id:
         return _after_unknown(task, load, leaving)
     if task.wanted == "gone":
@@ -133,6 +140,12 @@ def next_for_task(
     if task.status == "ERROR" and task.policy == "ALWAYS" and failed_seconds >= DEVICE_SECONDS:
         return Rung("resume_task", "the device has not restarted it by itself")
     return NOTHING
+
+
+def _was_interrupted(task: TaskRow, revision: int) -> bool:
+    """Whether it was paused to be changed, and the change refused: nobody wanted it to stand still."""
+    interrupted = task.parked and task.wanted == "running" and task.status == "PAUSED"
+    return interrupted and task.revision != revision and task.attempts < RESUMES
 
 
 def _held(parked: bool, device: Device | None) -> str:

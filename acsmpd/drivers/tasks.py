@@ -176,6 +176,7 @@ def seen_task(data: Any) -> SeenTask | None:
     if info is None or task_id in (None, ""):
         return None
     rules = [rule for rule in (info.rules_params or []) if isinstance(rule, dict)]
+    policy = str(getattr(data, "restart_policy", None) or "").upper()
     status = str(data.status or info.status or "PENDING").upper()
     status = _ALIASES.get(status, status)
     said = clean(str(data.message)) if status == "ERROR" and data.message else ""
@@ -187,7 +188,7 @@ def seen_task(data: Any) -> SeenTask | None:
         receive_urls=tuple(url for rule in rules for url in _urls(rule.get("ResultReceiveUrl"))),
         service_id=str(getattr(data, "algo_service_id", None) or ""),
         error=said if status in STATUSES else f"the device shows the status {data.status!r}",
-        policy=str(getattr(data, "restart_policy", None) or ""),
+        policy=policy if policy in ("ALWAYS", "NEVER") else "",
     )
 
 

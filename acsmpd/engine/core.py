@@ -76,6 +76,8 @@ class Core:
     wake_event: threading.Event = field(default_factory=threading.Event)
     touched: dict[str, float] = field(default_factory=dict)
     """subject -> monotonic moment of the last step on it; an observation begun before says nothing about it"""
+    sent_away: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """(computility, kind, its id there) -> monotonic moment it took our word to unload or delete it"""
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def wake(self) -> None:

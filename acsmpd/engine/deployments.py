@@ -19,13 +19,16 @@ from acsmpd.engine.lanes import Lanes
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Permanent, StepFault, Temporary
-from acsmpd.model import CopyRow, Device, Outcome, Step, TaskRow
+from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Outcome, Step, TaskRow, Unload
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load as LoadTable
 
 KINDS = ("copy", "load", "task")
+SENT_AWAY = 10_000
+"""Things sent away that are remembered."""
+
 MOVING_SECONDS = 60.0
 """A file of which the device took a block so short a time ago is on its way."""
 
@@ -119,7 +122,11 @@ class Deployments:
     def _arriving(self, copy: CopyRow | None) -> float | None:
         """How much of the file the device has read (0 to 1), while it is reading."""
         transfer = self._core.transfers.of(copy.id) if copy and copy.status == 1 else None
-        if transfer is None or self._core.clock.now().mono - transfer.at > MOVING_SECONDS:
+        if (
+            transfer is None
+            or not transfer.pieces
+            or self._core.clock.now().mono - transfer.at > MOVING_SECONDS
+        ):
             return None
         return transfer.share
 
@@ -176,13 +183,30 @@ class Deployments:
             )  # fmt: skip
             then = stepwork.mark_sent(tx, item, now.wall_ms)
         self._core.touched[item.key] = now.mono
+        if item.rung.step == "push":
+            self._core.transfers.pushed(int(item.subject), now.mono)
         result = self._call(item, *prepared)
         ended = self._core.clock.now().mono
+        if isinstance(result, Outcome):
+            self._note_leaving(item.device, prepared[1], ended)
         self._core.touched.update({item.key: ended, f"device:{item.device}": ended})
         with self._core.store.write() as tx:
             text = "" if isinstance(result, Outcome) else result.message
             ledger.close(tx, intent, _outcome_name(result), text, self._core.clock.now().wall_ms)
             self._record(tx, item, result, then)
+
+    def _note_leaving(self, device: str, step: Step, now: float) -> None:
+        """A device may take its time to let go of what it was told to: it is not somebody else's for that."""
+        away = self._core.sent_away
+        match step:
+            case Unload():
+                away[device, "service", step.package_id] = now
+            case DeleteCopy():
+                away[device, "package", step.package_id] = now
+            case DeleteTask():
+                away[device, "task", step.task_id] = now
+        while len(away) > SENT_AWAY:
+            away.pop(next(iter(away)), None)
 
     def _call(self, item: Item, peer: Any, step: Step) -> Outcome | StepFault:
         driver = self._core.drivers.get(peer.family)

@@ -45,6 +45,9 @@ STARTING_SECONDS = 60.0
 UNPACKING_SECONDS = 600.0
 """How long a device that fetched a package file may need until it lists it."""
 
+GOING_SECONDS = 60.0
+"""How long a device may go on showing what it was told to unload or delete."""
+
 LOCAL_SOON_SECONDS = 1.0
 SOON_SHARE = 5
 """While something is starting there: this box is looked at so often, others at a share of the interval."""
@@ -97,7 +100,8 @@ class Observations:
         begun = self._core.clock.now()
         with self._core.store.read() as tx:
             peer = peers.peer_of(self._core, tx, code)
-            known = frozenset(task.task_id for task in plans.tasks(tx, Task.device == code) if task.task_id)
+            ours = plans.tasks(tx, Task.device == code, Task.task_id != "", Task.instance_id != "")
+            known = frozenset(task.task_id for task in ours)
         driver = self._core.drivers.get(peer.family) if peer else None
         if peer is None or driver is None:
             return
@@ -132,11 +136,20 @@ class Observations:
         for copy in ledger:
             if copy.ours and copy.sent and not self._touched(f"copy:{copy.id}", begun):
                 self._copy(tx, peer, copy, shown.get(copy.package_id), begun)
-        reflected.packages(tx, peer, ledger, shown, begun, new=not self._stirred(peer, begun))
+        if self._is_shared(tx, peer):
+            reflected.packages(tx, self._reflection(peer, begun), ledger, seen.packages)
 
-    def _stirred(self, peer: Peer, begun: Moment) -> bool:
-        """Whether a step on the device ended after this look began: what we just sent away may still be in it."""
-        return self._touched(f"device:{peer.code}", begun)
+    def _is_shared(self, tx: Tx, peer: Peer) -> bool:
+        """Whether others may put packages and services there: not on this box, nor where there can be none."""
+        device = devices.device(tx, peer.code)
+        return device is not None and device.support_services and peer.family is not Family.LOCAL
+
+    def _reflection(self, peer: Peer, begun: Moment) -> reflected.Look:
+        def left(kind: str, name: str) -> bool:
+            ended = self._core.sent_away.get((peer.code, kind, name), float("-inf"))
+            return begun.mono - ended < GOING_SECONDS
+
+        return reflected.Look(peer, begun, self._touched(f"device:{peer.code}", begun), left)
 
     def _copy(self, tx: Tx, peer: Peer, copy: CopyRow, package: SeenPackage | None, begun: Moment) -> None:
         if package is not None:
@@ -150,7 +163,7 @@ class Observations:
                 alarms.end_alarm(tx, STEP_REFUSED, f"copy:{copy.id}", begun.wall_ms)
         elif peer.family is Family.LOCAL and copy.status == 3:
             services.change_copy(tx, copy.id, sent=False, status=1)
-        elif copy.status == 1 and self._unfetched(copy, begun) > self._patience:
+        elif copy.wanted and copy.status == 1 and self._unfetched(copy, begun) > self._patience:
             self._give_up(tx, peer, copy, begun)
         elif copy.error or (copy.status == 3 and self._age(f"copy:{copy.id}", begun) > UNPACKING_SECONDS):
             services.change_copy(tx, copy.id, missing=copy.missing + 1)
@@ -193,8 +206,8 @@ class Observations:
                 left.remove(service)
             if not self._touched(f"load:{load.id}", begun):
                 self._service(tx, load, service, begun)
-        if not self._stirred(peer, begun):
-            reflected.services(tx, peer, ledger, left, begun)
+        if self._is_shared(tx, peer):
+            reflected.services(tx, self._reflection(peer, begun), ledger, left)
 
     def _service(self, tx: Tx, load: LoadRow, service: SeenService | None, begun: Moment) -> None:
         values: dict[str, Any] = {}
@@ -234,7 +247,10 @@ class Observations:
             if task.sent and not self._touched(f"task:{task.id}", begun):
                 self._task(tx, task, matched.found.get(task.id), begun)
         left = [one for one in matched.foreign if not self._is_double(tx, code, one, begun)]
-        reflected.tasks(tx, peer, left, begun, new=not self._stirred(peer, begun))
+        named = [
+            matched.found[task.id] for task in ledger if not task.instance_id and task.id in matched.found
+        ]
+        reflected.tasks(tx, self._reflection(peer, begun), [*left, *named])
 
     def _is_double(self, tx: Tx, code: str, seen: SeenTask, begun: Moment) -> bool:
         """A task that reports to a link only we can have signed, yet no row holds it: a create that came through
@@ -269,7 +285,8 @@ class Observations:
         else:
             changed = (task.task_id, task.status, task.missing) != (seen.task_id, seen.status, 0)
             if changed or (seen.error and seen.error != task.reason):
-                values = {"task_id": seen.task_id, "status": seen.status, "missing": 0, "reason": seen.error}
+                said = seen.error or (task.reason if task.parked else "")
+                values = {"task_id": seen.task_id, "status": seen.status, "missing": 0, "reason": said}
         if values:
             plans.change_task(tx, task.id, changed_ms=begun.wall_ms, **values)
 

@@ -9,7 +9,7 @@ from acsmpd.clock import Moment
 from acsmpd.engine.stepwork import Item, change
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import Outcome
-from acsmpd.store import alarms, plans, services
+from acsmpd.store import alarms, foreign, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Task
@@ -41,6 +41,11 @@ class Recorder:
         """
         if isinstance(result, Outcome):
             if item.kind == "task":
+                held = plans.task(tx, int(item.subject))
+                if held is not None and held.parked and item.rung.step == "resume_task":
+                    plans.change_task(tx, held.id, status="PENDING", changed_ms=now.wall_ms)
+                    self._poke(item.device)
+                    return False  # what was refused stands refused
                 self._task_done(tx, item, result, now, then)
             else:
                 {"copy": self._copy_done, "load": self._load_done}[item.kind](tx, item, result, now)
@@ -90,6 +95,9 @@ class Recorder:
     def _task_done(self, tx: Tx, item: Item, outcome: Outcome, now: Moment, then: dict[str, Any]) -> None:
         row_id, step = int(item.subject), item.rung.step
         if step == "delete_task":
+            task = plans.task(tx, row_id)
+            if task is not None and not task.instance_id:
+                foreign.drop_named(tx, task.device, task.task_id)
             plans.drop_task(tx, row_id)
             return
         values: dict[str, Any] = {"attempts": 0, "reason": "", "changed_ms": now.wall_ms}
@@ -139,6 +147,7 @@ class Recorder:
             "push": {"sent": False, "status": 2},
             "load": {"sent": bool(then.get("sent")), "status": "ERROR"},
             "create_task": {"sent": False, "status": "ERROR"},
+            "update_task": {"attempts": 0},  # it goes on as it was: decide/steps
         }
         change(tx, item, parked=True, **{WORDS[item.kind]: text}, **values.get(step, {}))
         alarms.raise_alarm(

@@ -88,9 +88,9 @@ class Placement:
         if not unplaced and not stranded:
             return
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
-        others = foreign.streams(tx)
-        seats = {seat.load_id: seat for seat in self._seats(tx, others, abilities)}
-        streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in others)
+        others = [*foreign.streams(tx), *self._adrift(tx)]
+        seats = {seat.load_id: seat for seat in self._seats(tx, others, abilities, known)}
+        streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in foreign.streams(tx))
         for instance, task in [*stranded, *((one, None) for one in unplaced)]:
             choice = placement.place(instance, abilities, list(seats.values()), known, streams)
             if isinstance(choice, str):
@@ -123,7 +123,18 @@ class Placement:
             weight = max(1, len(choice.capabilities))
             seats[choice.load_id] = replace(seat, used=seat.used + weight)
 
-    def _seats(self, tx: Tx, others: list[ForeignStream], abilities: list[Ability]) -> list[Seat]:
+    def _adrift(self, tx: Tx) -> list[ForeignStream]:
+        """Tasks of ours that may run on a device nobody knows on which of its services."""
+        rows = plans.adrift(tx)
+        return [
+            ForeignStream(row["device"], placement.events_of(row["info"]), "", row["info"].get("Labels"))
+            for row in rows
+        ]
+
+    def _seats(
+        self, tx: Tx, others: list[ForeignStream], abilities: list[Ability], known: dict[str, Device]
+    ) -> list[Seat]:
+        """Every service there is, with what is taken of it; where an operator says there are none, there are none."""
         used = services.used_streams(tx)
         manifests = {
             row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))
@@ -134,9 +145,10 @@ class Placement:
             Seat(
                 load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
                 used.get(load.id, 0), self._capacity(manifests.get(load.package_id), load.device == local),
-                origins.get(load.service_id, ""), load.facility_id,
+                origins.get(load.service_id, ""), load.facility_id, load.ours,
             )
             for load in services.loads(tx, Load.wanted == True)
+            if load.device in known and known[load.device].support_services
         ]  # fmt: skip
         taken = placement.taken_by_others(others, seats, abilities)
         return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]

@@ -217,7 +217,18 @@ def streams_on_direct(tx: Tx) -> dict[str, int]:
     """computility code -> tasks of ours that are, or are to be, on it without a service (direct devices)."""
     query = (
         Task.select(Task.device, fn.COUNT(1).alias("number"))
-        .where(Task.load_id.is_null(YES), (Task.wanted == "running") | (Task.sent == YES))
+        .where(
+            Task.load_id.is_null(YES), Task.instance_id != "", (Task.wanted == "running") | (Task.sent == YES)
+        )
         .group_by(Task.device)
     )
     return {row["device"]: row["number"] for row in tx.rows(query)}
+
+
+def adrift(tx: Tx) -> list[dict[str, Any]]:
+    """Tasks of ours on devices that run them on a service nobody knows of: adopted where several could carry them."""
+    return tx.rows(
+        Task.select(Task.device, Instance.info)
+        .join(Instance, on=(Instance.id == Task.instance_id))
+        .where(Task.load_id.is_null(YES), Task.sent == YES, Task.wanted != "paused")
+    )

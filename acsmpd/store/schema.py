@@ -403,6 +403,7 @@ CREATE TABLE "foreign_task" (
     "labels" TEXT,
     "policy" VARCHAR(255) NOT NULL,
     "info" TEXT,
+    "digest" VARCHAR(255) NOT NULL,
     "seen_ms" INTEGER NOT NULL
 );
 CREATE INDEX "foreign_task_device" ON "foreign_task" ("device");

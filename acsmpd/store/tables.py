@@ -331,6 +331,7 @@ class ForeignTask(Table):
     labels = JsonField(null=True)
     policy = CharField(default="")
     info = JsonField(null=True)  # the AlgoTaskInfo as the device tells it; None when it is too long to keep
+    digest = CharField()  # of the AlgoTaskInfo, to tell whether it changed
     seen_ms = BigIntegerField()
 
     class Meta:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from acsmpd.api import facade_packages
-from acsmpd.store import asks, devices, services
+from acsmpd.store import asks, devices, foreign, services
 from acsmpd.store.tables import Copy, Load, Package
 from tests.api.face_setup import MD5, OTHER_CODE, SITE_CODE, TOKENS, UPSTREAM_HOST, Face, face
 from tests.support.packaging import PACKAGE_ID, make_package, md5_of
@@ -278,6 +278,15 @@ def test_delete_takes_the_file_the_row_and_the_copy(box: Face, file: Path) -> No
         assert tx.row(Package.select()) is None
         assert [copy.wanted for copy in services.copies(tx, Copy.package_id == PACKAGE_ID)] == [False]
     assert box.ask("DELETE", f"{FILES}/{PACKAGE_ID}").code == "40401"
+
+
+def test_what_somebody_else_runs_of_it_elsewhere_keeps_no_package_here(box: Face, file: Path) -> None:
+    pushed(box, file)
+    with box.store.write() as tx:
+        foreign.add_service_there(tx, PACKAGE_ID, "11010000005050000007", 1, status="RUNNING")
+    assert box.ask("DELETE", f"{FILES}/{PACKAGE_ID}").code == "0"
+    with box.store.read() as tx:
+        assert tx.row(Package.select()) is None
 
 
 def test_delete_is_refused_while_loaded_and_fine_while_the_engine_stops(box: Face, file: Path) -> None:

@@ -318,7 +318,7 @@ KNOWN = [ability("A"), ability("B", "p2", "2.0"), ability("C", "p3", **CAR)]
         ({"service_id": "x2", "labels": {"AlgoCaBinName": "human"}, "event_ids": ("CAR",)}, {"l2"}),
         ({"service_id": "unknown", "labels": {"AlgoCaBinName": "Human", "Version": "2.0"}}, {"l2"}),
         ({"labels": {"AlgoCaBinName": "human"}}, {"l1", "l2"}),
-        ({"labels": {"AlgoCaBinName": "human", "Version": "9"}, "event_ids": ("CAR",)}, {"l3"}),
+        ({"labels": {"AlgoCaBinName": "human", "Version": "9"}, "event_ids": ("CAR",)}, set()),
         ({"labels": {"AlgoCaBinName": None}, "event_ids": ("INTRUSION",)}, {"l1", "l2"}),
         ({"event_ids": ("UNHEARD",)}, set()),
         ({}, set()),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from acsmpd.decide.steps import (
     DEVICE_SECONDS,
     LOOKS_BEFORE_REPEAT,
+    RESUMES,
     Rung,
     next_for_copy,
     next_for_load,
@@ -264,8 +265,26 @@ def test_a_service_with_tasks_on_it_is_neither_unloaded_nor_forgotten(
 @QUICK
 @given(one=tasks)
 def test_a_refused_subject_waits_for_a_new_wish(one: Any) -> None:
-    if one.parked and (one.sent or one.wanted != "gone"):
+    paused = one.wanted == "running" and one.status == "PAUSED" and one.revision != 0
+    if one.parked and (one.sent or one.wanted != "gone") and not paused:
         assert next_for_task(one, load(), ONLINE, revision=0) == Rung("", "refused; waits for a new wish")
+
+
+@pytest.mark.parametrize(
+    ("more", "step"),
+    [
+        ({}, "resume_task"),
+        ({"attempts": RESUMES}, ""),
+        ({"status": "RUNNING"}, ""),
+        ({"wanted": "paused"}, ""),
+        ({"revision": 0}, ""),
+        ({"sent": False}, ""),
+    ],
+)
+def test_a_task_paused_for_a_change_that_was_refused_goes_on(more: dict[str, Any], step: str) -> None:
+    one = task(**{"parked": True, "status": "PAUSED", "revision": -1, **more})
+    assert next_for_task(one, load(), ONLINE, revision=0).step == step
+    assert next_for_task(one, load(), device(state="lost"), revision=0).step == ""
 
 
 @pytest.mark.parametrize("state", STATES[1:])

@@ -669,7 +669,7 @@ def test_one_that_shows_up_after_all_counts(works: Bench) -> None:
 def test_while_blocks_are_taken_nothing_is_given_up(works: Bench) -> None:
     row = accepted(works)
     for share in range(1, 40):
-        works.core.transfers.moved(row, share / 100, works.clock.moment.mono)
+        works.core.transfers.read(row, 0, share, 100, works.clock.moment.mono)
         works.run(1, 900)
     assert works.the_copy()["status"] == 1
     works.run(2, 1000)
@@ -689,12 +689,19 @@ def test_the_time_before_our_own_start_does_not_count(works: Bench) -> None:
 def test_a_load_waits_for_a_file_that_is_on_its_way(works: Bench) -> None:
     """Two hours of a thin line: no load is tried meanwhile, and the download is not started again."""
     ready(works)
-    not_listed(works)
-    row = 0
-    for minute in range(120):
-        if works.copy() and not row:
-            row = int(works.the_copy()["id"])
-        works.core.transfers.moved(row or 1, minute / 120, works.clock.moment.mono)
+
+    def read(minute: int) -> None:
+        row = works.the_copy()["id"]
+        works.core.transfers.read(row, 0, minute, 121, works.clock.moment.mono)
+
+    def begin() -> None:
+        works.plant.boxes[CODE].packages.clear()
+        read(1)
+
+    works.plant.after["push"] = [begin]
+    works.run(1)
+    for minute in range(2, 121):
+        read(minute)
         works.run(2, 30)
     assert works.plant.told() == ["push"]
     works.plant.boxes[CODE].packages[PACKAGE] = SeenPackage(package_id=PACKAGE)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from acsmpd.decide import steps
 from acsmpd.engine import reflected
+from acsmpd.faults import Permanent, Temporary
 from acsmpd.model import LoadRow, SeenPackage, SeenService, SeenTask
 from acsmpd.store import foreign, packages, plans, services
-from acsmpd.store.tables import Load
+from acsmpd.store.tables import Load, Task
 from tests.engine.bench import SITE, Bench
 from tests.store.rows import CODE, NOW, OTHER, PACKAGE
 
@@ -30,6 +32,13 @@ def put(works: Bench, package_id: str = PACKAGE, code: str = CODE, **more: Any) 
 def loads(works: Bench, code: str = CODE) -> list[LoadRow]:
     with works.store.read() as tx:
         return services.loads(tx, Load.device == code)
+
+
+def kept(works: Bench, task_id: str) -> dict[str, Any]:
+    with works.store.read() as tx:
+        row = foreign.task(tx, CODE, task_id)
+    assert row is not None
+    return row
 
 
 @pytest.fixture
@@ -83,8 +92,7 @@ def test_an_unchanged_task_is_written_once(works: Bench) -> None:
     works.device()
     works.plant.foreign_task(CODE, "t1", info={"Labels": {"AlgoCaBinName": "car"}})
     works.run(2)
-    with works.store.read() as tx:
-        [before] = foreign.tasks(tx, CODE)
+    before = kept(works, "t1")
     assert (before["labels"], before["info"]) == (
         {"AlgoCaBinName": "car"},
         {"Labels": {"AlgoCaBinName": "car"}},
@@ -92,18 +100,15 @@ def test_an_unchanged_task_is_written_once(works: Bench) -> None:
     works.run(3, 15)
     works.plant.show(works.plant.boxes[CODE], "t1", "PAUSED")
     works.run(1, 15)
-    with works.store.read() as tx:
-        [after] = foreign.tasks(tx, CODE)
-    assert after == {**before, "status": "PAUSED"}
+    assert kept(works, "t1") == {**before, "status": "PAUSED"}
 
 
 def test_information_too_long_to_keep_is_left_out(works: Bench) -> None:
     works.device()
     works.plant.foreign_task(CODE, "t1", info={"Labels": {"x": "y" * reflected.INFO_BYTES}})
     works.run(2)
-    with works.store.read() as tx:
-        [row] = foreign.tasks(tx, CODE)
-    assert (row["info"], row["labels"]) == (None, None)
+    row = kept(works, "t1")
+    assert (row["info"], row["labels"]) == (None, {})
 
 
 def test_what_just_left_is_not_taken_for_somebody_elses(works: Bench) -> None:
@@ -343,3 +348,188 @@ def test_deleting_our_package_leaves_what_others_hold(shared: Bench) -> None:
     assert works.plant.told() == ["create_task", "delete_task"]
     assert works.foreign() == [("package", PACKAGE), ("service", PACKAGE)]
     assert works.status()[0] == "PENDING"
+
+
+# --- what a reviewer found ---------------------------------------------------------------------------------------
+
+
+def test_a_service_that_takes_its_time_to_stop_is_not_somebody_elses(works: Bench) -> None:
+    """The unload is answered at once; for a while the listing shows the service still."""
+    works.device()
+    works.package()
+    works.load()
+    works.run(6)
+    box = works.plant.boxes[CODE]
+    slow = box.services["load-1"]
+    works.plant.after["unload"] = [lambda: box.services.update({"load-1": slow})]
+    with works.store.write() as tx:
+        services.unwant_load(tx, "load-1", NOW)
+    works.instance()
+    works.run(3, 15)
+    assert works.plant.told() == ["push", "load", "unload"]
+    assert works.foreign() == []
+    works.run(4, 15)  # a minute later it is there in earnest
+    assert works.foreign() == [("service", PACKAGE)]
+
+
+def test_a_device_that_takes_no_services_is_given_none(works: Bench) -> None:
+    works.package(**ROOM_FOR_TWO)
+    works.device(family="direct", support_services=False, capabilities=[], stream_limit=1)
+    put(works)
+    works.instance()
+    works.run(4, 15)
+    assert works.foreign() == []
+    assert works.status() == ("PENDING", "no service of a fitting package is loaded")
+
+
+def test_packages_listed_again_and_again_stay_one_service(works: Bench) -> None:
+    works.device(family="cap")
+    for number in range(5):
+        works.plant.boxes[CODE].services[str(number)] = SeenService(package_id=THEIRS)
+    works.run(6, 15)
+    assert len(loads(works)) == 1
+
+
+def test_a_service_keeps_its_id_over_a_restart_of_its_device(shared: Bench) -> None:
+    works, [before] = shared, loads(shared)
+    works.instance(service_id=before.service_id)
+    works.run(4)
+    assert works.status() == ("RUNNING", "")
+    box = works.plant.boxes[CODE]
+    kept_services = dict(box.services)
+    box.services.clear()
+    box.tasks.clear()
+    works.run(6, 15)
+    assert (loads(works), works.status()[0]) == ([], "PENDING")
+    box.services.update(kept_services)
+    works.run(4, 15)
+    assert [load.service_id for load in loads(works)] == [before.service_id]
+    assert works.status() == ("RUNNING", "")
+
+
+def test_one_that_returns_while_our_task_is_still_to_leave_is_brought_back(shared: Bench) -> None:
+    works = shared
+    works.instance()
+    works.run(4)
+    [before] = loads(works)
+    box = works.plant.boxes[CODE]
+    gone = dict(box.services)
+    box.services.clear()
+    works.plant.before["delete_task"] = [Permanent("locked")]
+    works.run(3, 15)
+    box.services.update(gone)
+    works.run(4, 15)
+    [after] = loads(works)
+    assert (after.id, after.wanted, after.status) == (before.id, True, "RUNNING")
+
+
+def test_ours_comes_first_where_both_would_do(shared: Bench) -> None:
+    works = shared
+    works.device(OTHER)
+    works.load("load-2", OTHER)
+    works.run(6)
+    for number in (1, 2):
+        works.instance(f"i{number}")
+    works.run(4)
+    assert {works.task(f"i{number}").device for number in (1, 2)} == {OTHER}
+    works.instance("i3")
+    works.run(4)
+    assert works.task("i3").device == CODE  # when ours is full
+
+
+def test_a_refused_deletion_leaves_it_shown_and_counted(works: Bench) -> None:
+    works.device()
+    works.package(manifest={"env": [], "xpu": [{"stream_video_quota": 1}]})
+    works.load()
+    works.run(6)
+    works.plant.foreign_task(CODE, "t1", event_ids=("INTRUSION",))
+    works.run(1, 15)
+    works.plant.before["delete_task"] = [Permanent("locked")]
+    with works.store.write() as tx:
+        plans.add_task(
+            tx, instance_id="", device=CODE, wanted="gone", sent=True, task_id="t1", status="RUNNING",
+            created_ms=NOW, changed_ms=NOW,
+        )  # fmt: skip
+    works.instance()
+    works.run(6, 15)
+    assert works.foreign() == [("task", "t1")]
+    assert works.status() == ("PENDING", "all streams of the 1 fitting services are taken")
+    with works.store.write() as tx:
+        [leaving] = plans.tasks(tx, Task.task_id == "t1")
+        plans.change_task(tx, leaving.id, parked=False)
+    works.run(4)
+    assert works.foreign() == []
+    assert works.status() == ("RUNNING", "")
+
+
+def test_a_task_adopted_where_two_services_could_carry_it_takes_room_on_both(works: Bench) -> None:
+    works.device()
+    for number, package in enumerate((PACKAGE, THEIRS)):
+        works.package(
+            package, codes=(f"A{number}",), manifest={"env": [], "xpu": [{"stream_video_quota": 1}]}
+        )
+        works.load(f"load-{number}", package_id=package)
+    works.run(6)
+    works.instance("adopted")
+    works.plant.foreign_task(CODE, "t1", event_ids=("INTRUSION",))
+    with works.store.write() as tx:
+        plans.add_task(
+            tx, instance_id="adopted", device=CODE, load_id=None, sent=True, task_id="t1", status="RUNNING",
+            created_ms=NOW, changed_ms=NOW,
+        )  # fmt: skip
+    works.instance("i1")
+    works.run(4)
+    assert works.status("i1") == ("PENDING", "all streams of the 2 fitting services are taken")
+
+
+def test_a_task_whose_change_is_refused_goes_on_as_it_was(works: Bench) -> None:
+    """It is paused to be changed, as NEVER has to be; the device refuses the change."""
+    works.running()
+    works.plant.before["update_task"] = [Permanent("not now")]
+    works.change(revision=1)
+    works.run(8, 15)
+    assert works.plant.told()[3:] == ["pause_task", "update_task", "resume_task"]
+    [task] = works.plant.boxes[CODE].tasks.values()
+    assert task.status == "RUNNING"
+    assert works.status() == ("ERROR", "not now")
+    assert [kind for kind, _, _ in works.alarms()] == ["step_refused"]
+    with works.store.write() as tx:
+        plans.change_task(tx, works.task().id, parked=False)
+    works.run(8, 15)
+    assert works.plant.told()[6:] == ["pause_task", "update_task", "resume_task"]
+    assert works.status() == ("RUNNING", "")
+    assert works.alarms() == []
+
+
+def test_letting_it_go_on_is_tried_a_few_times_only(works: Bench) -> None:
+    works.running()
+    works.plant.before["update_task"] = [Permanent("not now")]
+    works.plant.before["resume_task"] = [Permanent("no")] * 50
+    works.change(revision=1)
+    works.run(40, 60)
+    assert works.plant.told().count("resume_task") == steps.RESUMES
+
+
+def test_a_push_that_is_not_wanted_any_more_is_not_given_up_but_taken_back(works: Bench) -> None:
+    works.device()
+    works.package()
+    works.plant.after["push"] = [works.plant.boxes[CODE].packages.clear]
+    with works.store.write() as tx:
+        services.want_copy(tx, PACKAGE, CODE, NOW, asked=True)
+    works.run(2)
+    with works.store.write() as tx:
+        services.unwant_copy(tx, PACKAGE, CODE, NOW)
+    works.plant.before["delete_copy"] = [Temporary("busy")] * 3
+    works.run(50, 60)
+    assert (works.copy(), works.alarms()) == (None, [])
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a\nb", "x" * 300])
+def test_what_cannot_be_named_is_left_where_it_is(works: Bench, name: str) -> None:
+    works.device()
+    box = works.plant.boxes[CODE]
+    box.packages[name] = SeenPackage(package_id=name)
+    box.services[name] = SeenService(package_id=name)
+    box.tasks[name] = SeenTask(task_id=name, status="RUNNING")
+    works.run(3, 15)
+    assert works.foreign() == []

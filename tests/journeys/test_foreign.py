@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package, task_info
@@ -51,6 +52,16 @@ def services_on(site: Site, cad: FakeCad) -> list[dict[str, Any]]:
 
 def tasks_of(cad: FakeCad) -> str:
     return f"/ACSMP/Computility/{cad.code}/ForeignTasks"
+
+
+def listed(site: Site, cad: FakeCad, **asked: Any) -> list[dict[str, Any]]:
+    page = site.client.fine("POST", f"{tasks_of(cad)}/Search", asked)
+    found: list[dict[str, Any]] = page["PageContent"]
+    return found
+
+
+def shows(site: Site, cad: FakeCad, count: int) -> None:
+    wait_until(lambda: len(listed(site, cad)) == count, what=f"{count} foreign tasks")
 
 
 def theirs(site: Site, cad: FakeCad, package_id: str = PACKAGE_ID) -> dict[str, Any]:
@@ -99,18 +110,17 @@ def test_what_is_ours_bears_no_mark(site: Site, cad: FakeCad, tmp_path: Path) ->
 
 def test_tasks_are_listed_with_what_tells_whose_they_are(site: Site, cad: FakeCad) -> None:
     task = cad.add_foreign_task("rtsp://10.0.0.9/gate", "FIRE", Labels={"AlgoCaBinName": "car"})
-    site.until(tasks_of(cad), lambda found: len(found) == 1)
-    [shown] = site.client.fine("GET", tasks_of(cad))
+    shows(site, cad, 1)
+    [shown] = listed(site, cad)
     assert shown.pop("FirstSeen")
     assert shown == {
         "TaskID": task.task_id, "Status": "RUNNING", "StreamUrl": "rtsp://10.0.0.9/gate", "EventIDs": ["FIRE"],
         "Labels": {"AlgoCaBinName": "car"}, "RestartPolicy": "ALWAYS",
     }  # fmt: skip
     cad.forget_tasks()
-    site.until(tasks_of(cad), lambda found: found == [])
-    refused(
-        site.client.get("/ACSMP/Computility/11010000005050000099/ForeignTasks"), 404, 40401, "no computility"
-    )
+    shows(site, cad, 0)
+    nobody = "/ACSMP/Computility/11010000005050000099/ForeignTasks/Search"
+    refused(site.client.post(nobody, {}), 404, 40401, "no computility")
 
 
 # --- used ------------------------------------------------------------------------------------------
@@ -189,10 +199,10 @@ def test_an_adopted_task_reports_here_and_goes_on_reporting_there(
     labels = {"AlgoCaBinName": "test-algo", "Version": "1.0.0"}
     task = cad.add_foreign_task("rtsp://10.0.0.9/gate", RulesParams=rules, Labels=labels)
     task.restart_policy = policy
-    site.until(tasks_of(cad), lambda found: len(found) == 1)
+    shows(site, cad, 1)
     one = f"{tasks_of(cad)}/{task.task_id}"
     instance = site.client.fine("POST", f"{one}/Adopt?Wait=20", {})
-    assert site.client.fine("GET", tasks_of(cad)) == []
+    assert listed(site, cad) == []
     shown = site.until(f"/ACSMP/TaskInstances/{instance}", lambda found: found["Status"] == "RUNNING")
     assert (shown["ComputilityCode"], shown["AlgoServiceID"]) == (cad.code, service["AlgoServiceID"])
     assert (shown["RestartPolicy"], shown["Labels"]) == (policy, labels)
@@ -211,7 +221,7 @@ def test_a_task_may_join_a_plan_and_a_paused_one_stays_paused(site: Site, cad: F
     body = {"Name": "p", "Type": "VIDEO_PLAYBACK", "Mode": "PERIODIC", "AlgoTaskInfos": [task_info()]}
     plan = site.client.fine("POST", "/ACSMP/Tasks", body)
     task = cad.add_foreign_task(status="PAUSED")
-    site.until(tasks_of(cad), lambda found: len(found) == 1)
+    shows(site, cad, 1)
     one = f"{tasks_of(cad)}/{task.task_id}"
     refused(site.client.post(f"{one}/Adopt", {"TaskID": plan + 99}), 404, 40401, f"no task plan {plan + 99}")
     instance = site.client.fine("POST", f"{one}/Adopt?Wait=20", {"TaskID": plan})
@@ -226,13 +236,13 @@ def test_a_task_may_join_a_plan_and_a_paused_one_stays_paused(site: Site, cad: F
 def test_what_cannot_be_adopted_says_why_and_stays(site: Site, cad: FakeCad) -> None:
     done = cad.add_foreign_task(status="FINISHED")
     broken = cad.add_foreign_task(RulesParams=[{"EventID": "no event"}])
-    site.until(tasks_of(cad), lambda found: len(found) == 2)
+    shows(site, cad, 2)
     refused(site.client.post(f"{tasks_of(cad)}/{done.task_id}/Adopt", {}), 409, 40901, "finished")
     odd = site.client.post(f"{tasks_of(cad)}/{broken.task_id}/Adopt", {})
     refused(odd, 400, 40001, "TaskInfo.RulesParams[0].EventID")
     bad = site.client.post(f"{tasks_of(cad)}/{broken.task_id}/Adopt", {"Type": "MOVIE"})
     refused(bad, 400, 40001, "$.Type")
-    assert len(site.client.fine("GET", tasks_of(cad))) == 2
+    assert len(listed(site, cad)) == 2
     assert site.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["PageContent"] == []
 
 
@@ -241,7 +251,7 @@ def test_what_cannot_be_adopted_says_why_and_stays(site: Site, cad: FakeCad) -> 
 
 def test_a_task_goes_when_it_is_named(site: Site, cad: FakeCad) -> None:
     task, other = cad.add_foreign_task(), cad.add_foreign_task()
-    site.until(tasks_of(cad), lambda found: len(found) == 2)
+    shows(site, cad, 2)
     cad.refuse(1234, "locked", times=1, operation="cad.delete_algo_task")
     one = f"{tasks_of(cad)}/{task.task_id}"
     site.client.fine("DELETE", f"{one}?Wait=20")
@@ -252,7 +262,7 @@ def test_a_task_goes_when_it_is_named(site: Site, cad: FakeCad) -> None:
     assert list(cad.tasks) == [other.task_id]
     looks(cad)
     refused(site.client.delete(one), 404, 40401, task.task_id)
-    assert [found["TaskID"] for found in site.client.fine("GET", tasks_of(cad))] == [other.task_id]
+    assert [found["TaskID"] for found in listed(site, cad)] == [other.task_id]
 
 
 def test_a_service_and_a_file_go_when_they_are_named(site: Site, cad: FakeCad) -> None:
@@ -271,9 +281,9 @@ def test_a_service_and_a_file_go_when_they_are_named(site: Site, cad: FakeCad) -
 @pytest.mark.parametrize(("method", "tail"), [("DELETE", ""), ("POST", "/Adopt")])
 def test_who_only_reads_changes_nothing(site: Site, cad: FakeCad, method: str, tail: str) -> None:
     task = cad.add_foreign_task()
-    site.until(tasks_of(cad), lambda found: len(found) == 1)
+    shows(site, cad, 1)
     viewer = site.as_role("viewer")
-    assert len(viewer.fine("GET", tasks_of(cad))) == 1
+    assert viewer.fine("POST", f"{tasks_of(cad)}/Search", {})["Total"] == 1
     body = {} if tail else None
     refused(viewer.ask(method, f"{tasks_of(cad)}/{task.task_id}{tail}", body), 403, 40301)
     looks(cad)
@@ -286,10 +296,74 @@ def test_all_of_it_is_as_it_was_after_a_restart(site: Site, cad: FakeCad, tmp_pa
     cad.add_foreign_task()
     plan = start(site)
     running(site, plan)
-    site.until(tasks_of(cad), lambda found: len(found) == 1)
+    shows(site, cad, 1)
     site.restart()
     looks(cad)
     assert services_on(site, cad) == [service]
-    assert len(site.client.fine("GET", tasks_of(cad))) == 1
+    assert len(listed(site, cad)) == 1
     running(site, plan)
     assert len(cad.calls("POST", "/CAD/AlgoTasks")) == 1
+
+
+# --- what a reviewer found ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["Sometimes", "always", 7])
+def test_a_restart_policy_nobody_prints_does_no_harm(site: Site, cad: FakeCad, said: Any) -> None:
+    task = cad.add_foreign_task()
+    task.restart_policy = said
+    shows(site, cad, 1)
+    instance = site.client.fine("POST", f"{tasks_of(cad)}/{task.task_id}/Adopt?Wait=20", {})
+    shown = site.client.fine("GET", f"/ACSMP/TaskInstances/{instance}")
+    assert shown["RestartPolicy"] == ("ALWAYS" if said == "always" else "NEVER")
+    assert site.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["TotalSize"] == 1
+
+
+def test_a_version_somebody_else_runs_there_is_refused_at_once(
+    site: Site, cad: FakeCad, tmp_path: Path
+) -> None:
+    assert site.client.upload(make_package(tmp_path)).code == 0
+    newer = make_package(tmp_path, package_id=THEIRS, version="2.0.0", codes=("ACSMPD-TEST-2.0.0",))
+    assert site.client.upload(newer).code == 0
+    other = theirs(site, cad, THEIRS)["AlgoServiceID"]
+    body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": cad.code}
+    service = site.client.fine("POST", f"{DEVICES}?Wait=20", body)
+    answer = site.client.put(f"/ACSMP/AlgoServices/{service}", {"Version": "2.0.0"})
+    refused(answer, 409, 40901, other, "somebody else")
+    looks(cad)
+    assert cad.packages == {THEIRS: "RUNNING", PACKAGE_ID: "RUNNING"}
+
+
+def test_our_service_is_not_taken_from_under_the_tasks_of_others(
+    site: Site, cad: FakeCad, tmp_path: Path
+) -> None:
+    assert site.client.upload(make_package(tmp_path)).code == 0
+    body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": cad.code}
+    service = site.client.fine("POST", f"{DEVICES}?Wait=20", body)
+    task = cad.add_foreign_task(Labels={"AlgoCaBinName": "test-algo", "Version": "1.0.0"})
+    shows(site, cad, 1)
+    own = f"/ACSMP/AlgoServices/{service}"
+    refused(site.client.post(f"{DEVICES}/UnInstall", body), 409, 40901, task.task_id, "somebody else")
+    refused(site.client.put(own, {"Env": [{"Name": "A", "Value": "1"}]}), 409, 40901, task.task_id)
+    looks(cad)
+    assert cad.packages == {PACKAGE_ID: "RUNNING"}
+    assert site.client.post(f"{DEVICES}/UnInstall?Force=true&Wait=20", body).code == 0
+    wait_until(lambda: cad.packages == {PACKAGE_ID: "STOPPED"}, what="our unload")
+
+
+def test_the_last_byte_alone_is_no_download(site: Site, cad: FakeCad, tmp_path: Path) -> None:
+    assert site.client.upload(make_package(tmp_path)).code == 0
+    cad.hold_downloads()
+    body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": cad.code}
+    site.client.fine("POST", "/ACSMP/AlgoFilePackages/Devices", body)
+    wait_until(lambda: PACKAGE_ID in cad.packages, what="the push")
+    asked = cad.package(PACKAGE_ID).asked
+    assert asked is not None
+    with requests.Session() as session:
+        session.trust_env = False
+        for part in ("bytes=-1", "bytes=10-"):
+            assert session.get(asked.url, headers={"Range": part}, timeout=20).status_code == 206
+        shown = site.client.fine("GET", f"/ACSMP/AlgoFilePackages/Devices/{cad.code}/{PACKAGE_ID}")
+        assert (shown["Status"], 0.9 < shown["DownloadProgress"] < 1) == (1, True)
+        assert session.get(asked.url, headers={"Range": "bytes=0-9"}, timeout=20).status_code == 206
+    site.until(f"/ACSMP/AlgoFilePackages/Devices/{cad.code}/{PACKAGE_ID}", lambda one: one["Status"] == 3)

@@ -19,6 +19,7 @@ from acsmpd.spec.scalars import (
     PlanID,
     Port,
     Positive,
+    TaskInstanceStatus,
     TaskType,
     Text16,
     Text64,
@@ -337,10 +338,25 @@ class ForeignTask(Message, kw_only=True):
     first_seen: DateTime
 
 
-class ForeignTaskListResponse(Envelope, kw_only=True):
-    """GET /ACSMP/Computility/<Code>/ForeignTasks."""
+class ForeignTaskSearchRequest(Message, kw_only=True):
+    """POST /ACSMP/Computility/<Code>/ForeignTasks/Search."""
 
-    data: list[ForeignTask]
+    status: TaskInstanceStatus | None = None
+    page_request: ApiPageRequest | None = None
+
+
+class ForeignTaskPage(Message, kw_only=True):
+    """One page of foreign tasks."""
+
+    page_content: list[ForeignTask]
+    total: Int64
+    page_request: ApiPageRequest
+
+
+class ForeignTaskSearchResponse(Envelope, kw_only=True):
+    """POST /ACSMP/Computility/<Code>/ForeignTasks/Search."""
+
+    data: ForeignTaskPage
 
 
 class ForeignTaskAdoptRequest(Message, kw_only=True):
