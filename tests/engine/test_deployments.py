@@ -650,7 +650,8 @@ def test_an_accepted_push_that_never_arrives_fails_with_words_and_waits_for_a_ne
     assert works.plant.told() == ["push"]
     with works.store.write() as tx:
         services.want_copy(tx, PACKAGE, CODE, NOW, asked=True)
-    works.run(3)
+    works.run(2)
+    works.run(2, 15)
     assert (works.plant.told(), works.the_copy()["status"]) == (["push", "push"], 3)
     assert works.alarms() == []
 
