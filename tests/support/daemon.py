@@ -30,6 +30,7 @@ class Daemon(Site):
         super().__init__(data, dict(settings))
         self._more, self._port = dict(environment or {}), _free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.mortal = ""  # a point of tests.support.mortal
         self.log = data.with_name(data.name + ".log")
 
     @property
@@ -37,6 +38,11 @@ class Daemon(Site):
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> Daemon:
+        self.launch()
+        return self.ready()
+
+    def launch(self) -> Daemon:
+        """Start the process, without waiting for it."""
         offline.init(self.settings, Clock(), "admin", "correct horse battery")
         self.key = self.key or offline.create_key(
             self.settings, Clock(), "tests", ["system_admin", "operator"]
@@ -49,8 +55,14 @@ class Daemon(Site):
         }
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "acsmpd", "serve"], cwd=ROOT, env=environ, stdout=out, stderr=out
+                [sys.executable, "-m", *self._words()], cwd=ROOT, env=environ, stdout=out, stderr=out
             )
+        return self
+
+    def _words(self) -> list[str]:
+        return ["tests.support.mortal", self.mortal] if self.mortal else ["acsmpd", "serve"]
+
+    def ready(self) -> Daemon:
         wait_until(self._ready, seconds=30, what="the daemon ready")
         return self
 
@@ -63,6 +75,13 @@ class Daemon(Site):
                 return session.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except requests.ConnectionError:
             return False
+
+    def died(self) -> None:
+        """Wait until it has ended at its point."""
+        process = self.process
+        assert process is not None
+        wait_until(lambda: process.poll() is not None, what=f"its end at {self.mortal!r}")
+        assert process.returncode == -signal.SIGKILL, self.log.read_text()[-2000:]
 
     def kill(self) -> None:
         """At once, with no chance to clean up."""
