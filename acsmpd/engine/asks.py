@@ -39,12 +39,13 @@ class Asks:
         self._core, self._lanes, self._downloader = core, lanes, downloader
         self._intake, self._importer = intake, importer
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
             open_asks = asks.waiting(tx)
         for row in open_asks:
             origin = row["arguments"].get("Origin") or ""
             self._lanes.take(f"ask:{row['subject']}", f"origin:{origin}", partial(self._answer, row))
+        return now.mono + 1.0 if open_asks else None
 
     def _answer(self, row: dict[str, Any]) -> None:
         with self._core.store.write() as tx:

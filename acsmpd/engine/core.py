@@ -23,7 +23,9 @@ from acsmpd.store.transfers import Transfers
 class Manager(Protocol):
     """One duty of the engine. Short, any order, talks to the others only through the store."""
 
-    def ensure(self, now: Moment) -> None: ...
+    def ensure(self, now: Moment) -> float | None:
+        """Do what is due. Gives the monotonic moment at which it wants to be asked again though nothing has
+        changed in the store; None: only when something has."""
 
 
 class Retries:

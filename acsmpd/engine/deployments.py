@@ -26,6 +26,9 @@ from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load as LoadTable
 
 KINDS = ("copy", "load", "task")
+AGAIN_SECONDS = 5.0
+"""What is unsettled is planned again so often though nothing was written: a rung may wait for time alone."""
+
 SENT_AWAY = 10_000
 """Things sent away that are remembered."""
 
@@ -51,7 +54,7 @@ class Deployments:
                     services.change_copy(tx, int(intent["subject"]), error=INTERRUPTED)
             services.local_engines_ended(tx, self._core.local_code, now.wall_ms)
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
             known = devices.all_devices(tx)
             work = [item for kind in KINDS for item in self._items(tx, kind, known, now)]
@@ -63,6 +66,9 @@ class Deployments:
         for item in work:
             if item.rung.step not in ("", "forget") and self._retries.due(item.try_key, now.mono):
                 self._start(item)
+        if not work and not self._errors:
+            return None
+        return min(self._retries.next_due() or float("inf"), now.mono + AGAIN_SECONDS)
 
     # --- which rungs -----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from acsmpd import faults
 from acsmpd.clock import Moment
 from acsmpd.engine.core import Core, Manager
 from acsmpd.engine.lanes import Lanes
@@ -17,32 +18,65 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """One thread that re-plans from state. `beat` is called after every pass (watchdog)."""
+    """One thread that re-plans from state. `beat` is called on every tick (watchdog).
+
+    A tick on which nothing was written and nothing is due asks no manager: a quiet box costs nothing.
+    """
 
     def __init__(
         self, core: Core, managers: Sequence[Manager], lanes: Sequence[Lanes], beat: Callable[[], object]
     ) -> None:
         self.core = core
         self._managers, self._lanes, self._beat = tuple(managers), tuple(lanes), beat
+        self._due = dict.fromkeys(range(len(self._managers)), float("-inf"))
+        self._version = -1
         self._thread = threading.Thread(target=self._run, name="engine")
         self.passes = 0
 
     def loop(self, now: Moment) -> None:
         """One pass over all duties."""
-        for manager in self._managers:
-            try:
-                manager.ensure(now)
-            except Exception:
-                log.exception("the duty %s failed", type(manager).__name__)
+        for number in range(len(self._managers)):
+            self._ensure(number, now)
         self.passes += 1
+
+    def _ensure(self, number: int, now: Moment) -> None:
+        manager, self._due[number] = self._managers[number], float("inf")
+        try:
+            due = manager.ensure(now)
+        except Exception:
+            log.exception("the duty %s failed", type(manager).__name__)
+            due = now.mono
+        if due is not None:
+            self._due[number] = due
+
+    def tick(self, now: Moment, *, woken: bool) -> None:
+        """A pass if somebody asks for it or something was written; else the duties whose time has come."""
+        if woken or self._has_changed():
+            self.loop(now)
+            return
+        late = [number for number, due in self._due.items() if due <= now.mono]
+        for number in late:
+            self._ensure(number, now)
+        if late and self._has_changed():
+            self.loop(now)
+
+    def _has_changed(self) -> bool:
+        """Whether anybody wrote since this was last asked, be it another process."""
+        try:
+            version = self.core.store.version()
+        except faults.Fault:
+            return True
+        before, self._version = self._version, version
+        return version != before
 
     def start(self) -> None:
         self._thread.start()
 
     def _run(self) -> None:
         while not self.core.stopping.is_set():
+            woken = self.core.wake_event.is_set()
             self.core.wake_event.clear()
-            self.loop(self.core.clock.now())
+            self.tick(self.core.clock.now(), woken=woken)
             self._beat()
             self.core.wake_event.wait(self.core.settings.engine.tick_seconds)
 

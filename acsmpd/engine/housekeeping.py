@@ -45,8 +45,9 @@ class Housekeeping:
         ):
             self._scheduler.every(seconds).seconds.do(self._wrapped, job)
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float:
         self._scheduler.run_pending()
+        return now.mono + 1.0
 
     def _wrapped(self, job: Callable[[], None]) -> None:
         try:

@@ -16,6 +16,8 @@ from acsmpd.store.presence import Sign
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
+JUDGE_SECONDS = 1.0
+"""Signs of life are kept in memory, so that nobody tells when they change."""
 
 
 class Liveness:
@@ -28,7 +30,7 @@ class Liveness:
         computility = core.settings.computility
         self._limits = liveness.Limits(computility.suspect_seconds, computility.lost_seconds)
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float:
         with self._core.store.read() as tx:
             rows = {row["code"]: row for row in devices.all_rows(tx)}
         facts = {code: self._facts(row) for code, row in rows.items() if _is_judged(row)}
@@ -56,6 +58,7 @@ class Liveness:
                     self._write(tx, rows[code], verdict, now)
                 self._flush(tx, rows, now)
                 self._mass_alarm(tx, mass, now)
+        return now.mono + (JUDGE_SECONDS if facts else FLUSH_SECONDS)
 
     def _facts(self, row: dict[str, Any]) -> liveness.Facts:
         sign: Sign = self._core.presence.of(row["code"])

@@ -67,23 +67,33 @@ class Observations:
             self._looked.pop(code, None)
         self._core.wake()
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float:
         with self._core.store.read() as tx:
             rows = [row for row in devices.all_rows(tx) if row["enabled"] and row["approved"]]
             starting = services.starting_on(tx) | plans.starting_on(tx)
+            engines = services.number_on(tx, self._core.local_code)
+        due = now.mono + self._core.settings.observe.interval_seconds
         for row in rows:
             local = row["family"] == Family.LOCAL.value
-            period = self._period(local, row["code"] in starting)
-            if (local or (row["ip"] and row["registered"])) and self._is_due(row["code"], period, now):
-                self._look(row["code"], now)
+            if local or (row["ip"] and row["registered"]):
+                soon = row["code"] in starting
+                period = self._period(local and (soon or engines > 0), soon)
+                if self._is_due(row["code"], period, now):
+                    self._look(row["code"], now)
+                due = min(due, self._next_look(row["code"], period, now))
+        return due
 
-    def _period(self, local: bool, starting: bool) -> float:
-        """Seconds between two looks at one computility."""
-        if local:
+    def _period(self, engines: bool, starting: bool) -> float:
+        """Seconds between two looks at one computility. `engines`: it is this box, and some run here."""
+        if engines:
             health = self._core.settings.runtime.health_interval_seconds
             return min(LOCAL_SOON_SECONDS, health) if starting else health
         interval = self._core.settings.observe.interval_seconds
         return interval / SOON_SHARE if starting else interval
+
+    def _next_look(self, code: str, period: float, now: Moment) -> float:
+        with self._lock:
+            return self._looked.get(code, now.mono - period) + period
 
     def _is_due(self, code: str, period: float, now: Moment) -> bool:
         with self._lock:

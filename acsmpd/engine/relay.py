@@ -62,7 +62,7 @@ class Relay:
         self._failures: dict[str, int] = {}
         self._tidied = float("-inf")
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float:
         if now.mono - self._tidied >= TIDY_SECONDS:
             self._tidied = now.mono
             self._tidy(now)
@@ -71,6 +71,7 @@ class Relay:
         for destination in waiting:
             if self._retries.due(destination, now.mono):
                 self._lanes.take(f"relay:{destination}", destination, partial(self._work, destination))
+        return now.mono + 1.0 if waiting else self._tidied + TIDY_SECONDS
 
     def _tidy(self, now: Moment) -> None:
         """Give up what is too old; forget destinations nothing waits for."""

@@ -11,6 +11,9 @@ from acsmpd.store import devices, plans
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Task
 
+MANY = 500
+"""From so many instances on their places are read all at once."""
+
 
 class Statuses:
     """Writes Instance.status and its reason where they changed."""
@@ -30,13 +33,17 @@ class Statuses:
                 )
 
     def _changed(self, tx: Tx) -> list[tuple[str, str, str]]:
+        unsettled = plans.unsettled_instances(tx)
+        if not unsettled:
+            return []
         known = devices.all_devices(tx)
+        few = [Task.instance_id.in_([one.id for one in unsettled])] if len(unsettled) < MANY else []
         places: dict[str, TaskRow] = {
-            task.instance_id: task for task in plans.tasks(tx, Task.wanted != "gone")
+            task.instance_id: task for task in plans.tasks(tx, Task.wanted != "gone", *few)
         }
         loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
         found = []
-        for instance in plans.instances(tx, Instance.deleted == False):
+        for instance in unsettled:
             task = places.get(instance.id)
             device = known.get(task.device) if task else None
             waiting = self._placement.waiting.get(instance.id, "")

@@ -67,13 +67,13 @@ class Upstreams:
         self._courses = {name: _Course() for name in self._entries}
         self._tidied = False
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float | None:
         if not self._tidied:
             with self._core.store.write() as tx:
                 upstreams.keep_only(tx, list(self._entries))
             self._tidied = True
         if not self._entries:
-            return
+            return None
         with self._core.store.read() as tx:
             states = {row["code"]: row["state"] for row in upstreams.all_rows(tx)}
         for name, course in self._courses.items():
@@ -84,6 +84,7 @@ class Upstreams:
                 course.registered, course.due = False, float("-inf")
             elif course.due <= now.mono:
                 self._lanes.take(f"upstream:{name}", f"upstream:{name}", lambda name=name: self._meet(name))  # type: ignore[misc]
+        return now.mono + 1.0
 
     # --- one meeting -------------------------------------------------------------------------------------
 

@@ -146,6 +146,14 @@ class Store:
                 with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
                     self._reader.execute_sql("ROLLBACK")
 
+    def version(self) -> int:
+        """A number that changes when anybody, this process or another, has written; meant for one thread."""
+        with _words("cannot read the database"):
+            if self._closed:
+                raise faults.Internal("cannot read the database: it is closed")
+            self._reader.connect(reuse_if_open=True)
+            return int(self._reader.execute_sql("PRAGMA data_version").fetchone()[0])
+
     def checkpoint(self) -> None:
         """Move the WAL into the database and shrink it, as far as open readers allow."""
         with self._lock, _words("cannot checkpoint the database"):

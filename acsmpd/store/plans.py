@@ -213,6 +213,31 @@ def unplaced_instances(tx: Tx) -> list[InstanceRow]:
     return instances(tx, Instance.on == YES, Instance.deleted == NO, Instance.id.not_in(placed))
 
 
+STILL = """
+    SELECT i.number FROM instance i
+    LEFT JOIN (SELECT instance_id, max(id) AS id FROM task WHERE wanted != 'gone' GROUP BY instance_id) newest
+        ON newest.instance_id = i.id
+    LEFT JOIN task t ON t.id = newest.id
+    LEFT JOIN computility c ON c.code = t.device
+    WHERE NOT i.deleted AND NOT (
+        i.reason = '' AND CASE
+            WHEN i."on" THEN i.status IN ('RUNNING', 'FINISHED') AND coalesce(
+                t.status = i.status AND t.sent AND NOT t.parked AND t.reason = '' AND c.state = 'online', 0)
+            ELSE i.status IN ('PAUSED', 'FINISHED') AND NOT coalesce(t.status = 'RUNNING' AND t.sent, 0)
+        END)
+"""
+"""Numbers of the instances that may be something else than what they are said to be (decide/status)."""
+
+
+def unsettled_instances(tx: Tx) -> list[InstanceRow]:
+    """All but those that run where they are to run, or stand still as they are to."""
+    numbers = [row[0] for row in tx.sql(STILL)]
+    found: list[InstanceRow] = []
+    for first in range(0, len(numbers), 500):
+        found += instances(tx, Instance.number.in_(numbers[first : first + 500]))
+    return found
+
+
 def streams_on_direct(tx: Tx) -> dict[str, int]:
     """computility code -> tasks of ours that are, or are to be, on it without a service (direct devices)."""
     query = (

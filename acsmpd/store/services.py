@@ -141,6 +141,12 @@ def starting_on(tx: Tx) -> set[str]:
     return {row["device"] for row in tx.rows(query.distinct())}
 
 
+def number_on(tx: Tx, device: str) -> int:
+    """Loads of ours that are on a computility or are to be."""
+    here = (Load.device == device, (Load.wanted == YES) | (Load.sent == YES))
+    return tx.number(Load.select(fn.COUNT(1)).where(*here))
+
+
 def is_leaving(tx: Tx, load: LoadRow) -> bool:
     """Whether another load of the same package is on the same device still, and not wanted there any more."""
     others = Load.select(Load.id).where(

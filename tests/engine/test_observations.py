@@ -47,6 +47,10 @@ def test_a_quiet_device_is_looked_at_on_its_interval(works: Bench) -> None:
 
 def test_this_box_is_looked_at_as_often_as_engines_are(works: Bench) -> None:
     works.device(SITE, family="local", ip="")
+    assert gaps(look_times(works, SITE, 60)) == {15.0}  # none run here
+    works.package()
+    works.load(code=SITE)
+    works.run(8)
     assert gaps(look_times(works, SITE, 20)) == {works.settings.runtime.health_interval_seconds}
 
 
@@ -228,7 +232,7 @@ def test_a_file_missing_from_this_box_is_unpacked_again(works: Bench) -> None:
     works.run(3)
     assert works.the_copy(code=SITE)["status"] == 3
     works.here.boxes[SITE].packages.clear()
-    works.run(3, 5)
+    works.run(3, 15)
     assert works.here.told() == ["push", "push"]
     assert works.the_copy(code=SITE)["status"] == 3
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
-from acsmpd.store import plans
+from acsmpd.decide.status import instance_status
+from acsmpd.store import devices, plans
 from acsmpd.store.tables import Instance
 from tests.engine.bench import Bench
-from tests.store.rows import CODE, add_task
+from tests.store.rows import CODE, add_instance, add_task
 
 
 def say(works: Bench) -> tuple[str, str]:
@@ -87,3 +89,38 @@ def test_a_deleted_instance_is_not_spoken_of(works: Bench) -> None:
         row = plans.any_instance(tx, "instance-1")
     assert row is not None
     assert row["status"] == "RUNNING"
+
+
+def test_nobody_is_passed_over_who_would_be_said_to_be_something_else(works: Bench) -> None:
+    """Every combination of wish, word, task and device: those not looked at are what they are said to be."""
+    states, words = ("online", "unreachable", "lost"), ("PENDING", "RUNNING", "PAUSED", "FINISHED", "ERROR")
+    for number, state in enumerate(states, 1):
+        works.device(f"1101000000505000{number:04d}", state=state)
+    tasks = [None, *itertools.product(words, (True, False), (True, False), ("", "because"))]
+    kinds = itertools.product((True, False), words, ("", "because"), tasks, range(1, len(states) + 1))
+    with works.store.write() as tx:
+        for number, (on, word, reason, task, device) in enumerate(kinds):
+            add_instance(tx, f"i{number}", on=on, status=word, reason=reason, events=[])
+            if task is not None:
+                status, sent, parked, why = task
+                add_task(
+                    tx, f"i{number}", device=f"1101000000505000{device:04d}", load_id=None, status=status,
+                    sent=sent, parked=parked, reason=why,
+                )  # fmt: skip
+    with works.store.read() as tx:
+        looked_at = {one.id for one in plans.unsettled_instances(tx)}
+        known, places = devices.all_devices(tx), {one.instance_id: one for one in plans.tasks(tx)}
+        everything = plans.instances(tx)
+    assert len(looked_at) < len(everything)
+    for one in everything:
+        place = places.get(one.id)
+        said = instance_status(one, place, known.get(place.device) if place else None)
+        if one.id not in looked_at:
+            assert (said.status, said.reason) == (one.status, one.reason), one
+    say_all = works.engine._managers[-1]
+    say_all.ensure(works.clock.moment)  # more than can be named in one query
+    with works.store.read() as tx:
+        for one in plans.instances(tx):
+            place = places.get(one.id)
+            said = instance_status(one, place, known.get(place.device) if place else None)
+            assert one.status == said.status, one

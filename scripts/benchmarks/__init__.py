@@ -1,0 +1,1 @@
+"""The benches behind scripts/bench: each prints its figure beside its limit."""
