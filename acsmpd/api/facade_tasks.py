@@ -17,7 +17,7 @@ from acsmpd.api.registry import handles
 from acsmpd.spec.messages.cad import AlgoTaskCreateRequest, AlgoTaskSearchPage
 from acsmpd.spec.messages.instances import AlgoTaskInfo, AlgoTaskInfoResult
 from acsmpd.spec.reading import check_task_info
-from acsmpd.store import plans, services
+from acsmpd.store import plans
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Instance, InstanceEvent, Task
@@ -214,10 +214,9 @@ def get(platform: Platform, call: Call) -> AlgoTaskInfoResult:
 def _result(tx: Tx, row: dict[str, Any]) -> AlgoTaskInfoResult:
     """Table D.4: the task as it was given, with our ID; the service once it has a place."""
     place = plans.place_of(tx, row["id"])
-    load = services.load(tx, place["load_id"]) if place and place["load_id"] else None
     return AlgoTaskInfoResult(
         task_info=replace(instances.info_of(row), reason=row["reason"] or None),
-        algo_service_id=load.service_id if load else None,
+        algo_service_id=place.service_id if place else None,
         status=row["status"],
         restart_policy=row["restart_policy"],
         create_and_start_task=row["started_at_once"],

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import msgspec
-from peewee import JOIN
 
 from acsmpd import faults
 from acsmpd.api.call import Call, Reply
@@ -175,8 +174,7 @@ def _new_pins(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int) -> dict[str,
     an instance must neither restart nor tie it.
     """
     place = plans.place_of(tx, row["id"])
-    load = services.load(tx, place["load_id"]) if place and place["load_id"] else None
-    at, on = place["device"] if place else None, load.service_id if load else None
+    at, on = (place.device, place.service_id) if place else (None, None)
     device = row["device"] if asked.computility_code in (None, at) else asked.computility_code
     service = row["service_id"] if asked.algo_service_id in (None, on) else asked.algo_service_id
     _check_pins(tx, device, service, "$")
@@ -288,12 +286,12 @@ def search(platform: Platform, call: Call) -> TaskInstanceListData:
         conditions.append(Instance.plan_id.in_(named))
     conditions += created_between(platform, asked, Instance.created_ms)
     with platform.store.read() as tx:
-        query = Instance.select(Instance, Plan.name.alias("plan_name")).join(
-            Plan, on=(Plan.id == Instance.plan_id), join_type=JOIN.LEFT_OUTER
-        )
-        rows, total = rows_of(tx, query.where(*conditions), page, ORDERS, Instance.number)
+        rows, total = rows_of(tx, plans.search(*conditions), page, ORDERS, Instance.number)
         places = plans.places_of(tx, [row["id"] for row in rows])
-        content = [shown(tx, row, places.get(row["id"])) for row in rows]
+        names = plans.names(tx, {row["plan_id"] for row in rows})
+        content = [
+            shown({**row, "plan_name": names.get(row["plan_id"])}, places.get(row["id"])) for row in rows
+        ]
     return TaskInstanceListData(page_content=content, total_size=total, page_request=echoed(page))
 
 
@@ -304,7 +302,7 @@ def get(platform: Platform, call: Call) -> TaskInstanceDetail:
         row = instance_of(tx, call.path["ID"])
         plan = plans.plan(tx, row["plan_id"]) if row["plan_id"] is not None else None
         place = plans.place_of(tx, row["id"])
-        item = shown(tx, {**row, "plan_name": plan["name"] if plan else None}, place)
+        item = shown({**row, "plan_name": plan["name"] if plan else None}, place)
     detail = {**msgspec.to_builtins(item), "TaskInfo": msgspec.to_builtins(info_of(row))}
     return msgspec.convert(detail, TaskInstanceDetail)
 
@@ -314,14 +312,13 @@ def info_of(row: dict[str, Any]) -> AlgoTaskInfo:
     return msgspec.convert({**row["info"], "ID": row["id"], "Number": row["number"]}, AlgoTaskInfo)
 
 
-def shown(tx: Tx, row: dict[str, Any], place: dict[str, Any] | None) -> AlgoTaskInfo:
+def shown(row: dict[str, Any], place: plans.Placed | None) -> AlgoTaskInfo:
     """An instance with its state, its plan, and where it is."""
-    load = services.load(tx, place["load_id"]) if place and place["load_id"] else None
     extras = {
         "ID": row["id"], "Number": row["number"], "Status": row["status"], "Reason": row["reason"] or None,
         "TaskID": row["plan_id"], "TaskName": row.get("plan_name"), "RestartPolicy": row["restart_policy"],
-        "ComputilityCode": place["device"] if place else row["device"] or None,
-        "AlgoServiceID": load.service_id if load else row["service_id"] or None,
+        "ComputilityCode": place.device if place else row["device"] or None,
+        "AlgoServiceID": (place.service_id if place else None) or row["service_id"] or None,
     }  # fmt: skip
     return msgspec.convert(
         {**row["info"], **{name: value for name, value in extras.items() if value is not None}}, AlgoTaskInfo

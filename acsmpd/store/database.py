@@ -26,11 +26,15 @@ CHECKPOINT_MS = 100
 JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
 
 
+COUNTS = 200
+"""Counts that are remembered, of each reader: its connection has a version of its own."""
+
+
 class Tx:
     """One open transaction: runs Peewee queries on the connection it was opened on."""
 
-    def __init__(self, database: peewee.SqliteDatabase) -> None:
-        self._database = database
+    def __init__(self, database: peewee.SqliteDatabase, counts: dict[Any, int] | None = None) -> None:
+        self._database, self._counts = database, counts
 
     def run(self, query: Any) -> Any:
         """Execute a query; an insert gives the new row id, an update or delete the number of rows."""
@@ -49,6 +53,20 @@ class Tx:
         """The single number a select such as COUNT(*) gives; 0 for NULL."""
         found = list(query.tuples().execute(self._database))
         return int(found[0][0] or 0) if found else 0
+
+    def counted(self, query: Any) -> int:
+        """`number`, remembered until anybody writes: the pages of one search ask for the same count again."""
+        if self._counts is None:
+            return self.number(query)  # a writer does not see by the version what it wrote itself
+        [(version,)] = self.sql("PRAGMA data_version")
+        if self._counts.get("version") != version or len(self._counts) > COUNTS:
+            self._counts.clear()
+            self._counts["version"] = version
+        text, values = query.sql()
+        key = (text, *values)
+        if key not in self._counts:
+            self._counts[key] = int(self.sql(text, *values)[0][0] or 0)
+        return self._counts[key]
 
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """A literal statement with parameters, for what the query builder cannot say."""
@@ -90,6 +108,7 @@ class Store:
         self._durable = self._database(synchronous=2)
         self._brisk = self._database(synchronous=1)
         self._reader = self._database(synchronous=1, query_only=1)
+        self._remembered = threading.local()
         self._closed = False
         try:
             with _words(f"cannot open the database {self.path}"):
@@ -141,10 +160,16 @@ class Store:
             self._reader.connect(reuse_if_open=True)
             self._reader.execute_sql("BEGIN")
             try:
-                yield Tx(self._reader)
+                yield Tx(self._reader, self._counts())
             finally:
                 with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
                     self._reader.execute_sql("ROLLBACK")
+
+    def _counts(self) -> dict[Any, int]:
+        if not hasattr(self._remembered, "counts"):
+            self._remembered.counts = {}
+        counts: dict[Any, int] = self._remembered.counts
+        return counts
 
     def version(self) -> int:
         """A number that changes when anybody, this process or another, has written; meant for one thread."""

@@ -20,7 +20,11 @@ def _script(text: str) -> Callable[[Any], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[[Any], None], ...] = (_script(schema.FIRST), _script(schema.FOREIGN_THINGS))
+MIGRATIONS: tuple[Callable[[Any], None], ...] = (
+    _script(schema.FIRST),
+    _script(schema.FOREIGN_THINGS),
+    _script(schema.PAGES),
+)
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 
 

@@ -40,7 +40,7 @@ def page_of(
 
     Raises InvalidField for an order property that is not among `columns`.
     """
-    total = tx.number(query.select(fn.COUNT(1)))
+    total = tx.counted(query.select(fn.COUNT(1)))
     terms = []
     for name, descending in page.order:
         if name not in columns:

@@ -411,3 +411,9 @@ CREATE UNIQUE INDEX "foreign_task_device_task_id" ON "foreign_task" ("device", "
 """
 """What is on devices and not ours: packages and services among the others, tasks in a table of their own.
 The next look at each device fills it again."""
+
+PAGES = """
+DROP INDEX "instance_plan_id";
+CREATE INDEX "instance_plan_id_deleted" ON "instance" ("plan_id", "deleted");
+"""
+"""A page of a plan's instances out of ten thousand, and their number, from the index alone."""

@@ -249,7 +249,7 @@ class Instance(Table):
 
     number = NumberField()
     id = CharField(unique=True)
-    plan_id = IntegerField(null=True, index=True)
+    plan_id = IntegerField(null=True)
     origin = CharField(default="", index=True)
     caller_id = CharField(default="")  # the ID the caller above gave it
     type = CharField()
@@ -269,6 +269,9 @@ class Instance(Table):
     stream_device_id = CharField(default="", index=True)
     created_ms = BigIntegerField(index=True)
     changed_ms = BigIntegerField()
+
+    class Meta:
+        indexes = ((("plan_id", "deleted"), False),)  # with the number behind it: a page needs no sorting
 
 
 class InstanceEvent(Table):

@@ -5,6 +5,7 @@ python baseline.py PORT THREADS
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import flask
@@ -21,6 +22,7 @@ def constant() -> flask.Response:
 
 
 if __name__ == "__main__":
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     waitress.serve(
         app, host="127.0.0.1", port=int(sys.argv[1]), threads=int(sys.argv[2]), connection_limit=2000,
         backlog=2048, _quiet=True,

@@ -8,6 +8,7 @@ import pytest
 
 from acsmpd.model import TaskRow
 from acsmpd.store import plans
+from acsmpd.store.tables import Task
 from tests.engine.bench import INFO, Bench
 from tests.store.rows import CODE, OTHER, add_task
 
@@ -172,6 +173,5 @@ def test_the_choice_is_written_with_its_labels_and_capabilities(seated: Bench) -
     seated.instance(info={**INFO, "Labels": {"AlgoCaBinName": "HUMAN", "Zone": "gate"}})
     place(seated)
     with seated.store.read() as tx:
-        found = plans.place_of(tx, "instance-1")
-    assert found is not None
+        [found] = tx.rows(Task.select().where(Task.instance_id == "instance-1"))
     assert (found["labels"], found["capabilities"]) == ({"AlgoCaBinName": "human", "Version": "1.0"}, ["A"])

@@ -121,9 +121,9 @@ def test_the_present_place_is_the_newest_that_is_not_to_go(store: Store) -> None
         add_task(tx, "i2", wanted="gone")
         place = plans.place_of(tx, "i1")
         assert place is not None
-        assert place["id"] == second
+        assert (place.task, place.device) == (second, "d2")
         assert plans.place_of(tx, "i2") is None
-        assert {name: row["id"] for name, row in plans.places_of(tx, ["i1", "i2", "i3"]).items()} == {
+        assert {name: row.task for name, row in plans.places_of(tx, ["i1", "i2", "i3"]).items()} == {
             "i1": second
         }
 

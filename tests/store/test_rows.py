@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peewee import fn
 
 from acsmpd import faults
 from acsmpd.model import LoadRow
+from acsmpd.store import database
 from acsmpd.store.database import Store
 from acsmpd.store.rows import Page, page_of, struct, structs
 from acsmpd.store.tables import Alarm, Load
@@ -92,3 +95,40 @@ def test_rows_become_frozen_values_without_the_columns_they_do_not_name(store: S
         ]
         assert struct(tx, Load.select().where(Load.id == "l2"), LoadRow) == found[1]
         assert struct(tx, Load.select().where(Load.id == "none"), LoadRow) is None
+
+
+def test_a_remembered_number_is_as_new_as_the_rows(filled: Store) -> None:
+    """Whoever wrote: this process, another, or the writer itself; also after the file was closed."""
+    assert ids(filled, Page())[1] == 7
+    with filled.write() as tx:
+        assert page_of(tx, Alarm.select(), Page(), COLUMNS, Alarm.id)[1] == 7
+        tx.run(Alarm.delete().where(Alarm.kind == "a"))
+        assert page_of(tx, Alarm.select(), Page(), COLUMNS, Alarm.id)[1] == 4
+    assert ids(filled, Page())[1] == 4
+    with sqlite3.connect(filled.path) as other:
+        other.execute("DELETE FROM alarm WHERE kind = 'b'")
+    other.close()
+    assert ids(filled, Page())[1] == 1
+    filled.close()
+    with sqlite3.connect(filled.path) as other:
+        other.execute("DELETE FROM alarm")
+    other.close()
+    filled.open()
+    assert ids(filled, Page()) == ([], 0)
+
+
+def test_a_number_asked_for_again_is_not_counted_again(filled: Store) -> None:
+    with filled.read() as tx:
+        for _ in range(3):
+            assert tx.counted(Alarm.select(fn.COUNT(1)).where(Alarm.kind == "a")) == 3
+        assert tx.counted(Alarm.select(fn.COUNT(1)).where(Alarm.kind == "b")) == 3
+        remembered = [key for key in filled._counts() if key != "version"]
+    assert len(remembered) == 2
+
+
+def test_numbers_are_forgotten_before_they_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "COUNTS", 3)
+    with filled.read() as tx:
+        for number in range(20):
+            assert tx.counted(Alarm.select(fn.COUNT(1)).where(Alarm.id == number)) in (0, 1)
+    assert len(filled._counts()) <= 5
