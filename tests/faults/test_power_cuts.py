@@ -268,7 +268,7 @@ class Busy:
 def test_twenty_cuts_anywhere(
     box: Daemon, cad: FakeCad, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = int(os.environ.get("ACSMPD_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+    seed = int(os.environ.get("POWER_CUT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
     with capsys.disabled():
         print(f" [seed {seed}] ", end="")
     chance = random.Random(seed)
