@@ -62,7 +62,7 @@ class Tx:
         if self._counts.get("version") != version or len(self._counts) > COUNTS:
             self._counts.clear()
             self._counts["version"] = version
-        text, values = query.sql()
+        text, values = self._database.get_sql_context().sql(query).query()
         key = (text, *values)
         if key not in self._counts:
             self._counts[key] = int(self.sql(text, *values)[0][0] or 0)

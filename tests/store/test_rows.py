@@ -123,6 +123,9 @@ def test_a_number_asked_for_again_is_not_counted_again(filled: Store) -> None:
             assert tx.counted(Alarm.select(fn.COUNT(1)).where(Alarm.kind == "a")) == 3
         assert tx.counted(Alarm.select(fn.COUNT(1)).where(Alarm.kind == "b")) == 3
         remembered = [key for key in filled._counts() if key != "version"]
+        assert (
+            tx.counted(Alarm.select(fn.COUNT(1)).where(Alarm.kind.contains("A"))) == 3
+        )  # in SQLite's own words
     assert len(remembered) == 2
 
 
