@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -228,7 +229,7 @@ def test_a_migration_that_was_cut_begins_again(box: Daemon) -> None:
         plain.execute("INSERT INTO schema VALUES (1, 0)")
     plain.close()
     environ = {**os.environ, **box._environ, "ACSMPD_SERVER_PORT": "1"}
-    command = ["python", "-m", "tests.support.mortal", "in a migration"]
+    command = [sys.executable, "-m", "tests.support.mortal", "in a migration"]
     ended = subprocess.run(command, env=environ, check=False, capture_output=True, timeout=60)
     assert ended.returncode == -9, ended.stderr[-2000:]
     with sqlite3.connect(box.data / "acsmpd.db") as plain:
