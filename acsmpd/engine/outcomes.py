@@ -41,8 +41,8 @@ class Recorder:
         """
         if isinstance(result, Outcome):
             if item.kind == "task":
-                held = plans.task(tx, int(item.subject))
-                if held is not None and held.parked and item.rung.step == "resume_task":
+                held = plans.task(tx, int(item.subject)) if item.rung.step == "resume_task" else None
+                if held is not None and held.parked:
                     plans.change_task(tx, held.id, status="PENDING", changed_ms=now.wall_ms)
                     self._poke(item.device)
                     return False  # what was refused stands refused

@@ -88,9 +88,11 @@ class Placement:
         if not unplaced and not stranded:
             return
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
-        others = [*foreign.streams(tx), *self._adrift(tx)]
-        seats = {seat.load_id: seat for seat in self._seats(tx, others, abilities, known)}
-        streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in foreign.streams(tx))
+        theirs = foreign.streams(tx)
+        seats = {
+            seat.load_id: seat for seat in self._seats(tx, [*theirs, *self._adrift(tx)], abilities, known)
+        }
+        streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
         for instance, task in [*stranded, *((one, None) for one in unplaced)]:
             choice = placement.place(instance, abilities, list(seats.values()), known, streams)
             if isinstance(choice, str):

@@ -13,7 +13,7 @@ from acsmpd.store.database import Tx
 from acsmpd.store.plans import vacate
 from acsmpd.store.rows import structs
 from acsmpd.store.services import add_load, add_service, change_load, load, service
-from acsmpd.store.tables import Copy, ForeignTask, Load
+from acsmpd.store.tables import Copy, ForeignTask
 
 IDLE = ("PAUSED", "FINISHED")
 """Statuses in which a task takes no stream."""
@@ -62,11 +62,9 @@ def revive(tx: Tx, load_id: str, status: str, now_ms: int) -> None:
 
 def retire(tx: Tx, load_id: str, now_ms: int) -> None:
     """A foreign service is gone from its device: what we run on it has to find another place."""
-    tx.run(
-        Load.update(
-            wanted=False, sent=False, status="ERROR", error="it is gone from the device", changed_ms=now_ms
-        ).where(Load.id == load_id)
-    )
+    change_load(
+        tx, load_id, wanted=False, sent=False, status="ERROR", error="it is gone from the device", changed_ms=now_ms
+    )  # fmt: skip
     vacate(tx, load_id, now_ms)
 
 

@@ -292,6 +292,15 @@ def versus(
     return statistics.median(a.per_second / b.per_second for a, b in found), found
 
 
+def against_bare(
+    name: str, what: str, limit: float, ours: Callable[[], Load], bare: Server, body: Any, rounds: int
+) -> bool:
+    """Run a request against the bare view that takes the same body, and report the ratio; `limit` is its least."""
+    ratio, found = versus(ours, lambda: wrk(bare, "/", method="POST", body=body), rounds)
+    figures = [Figure(f"{what} / bare view", ratio, limit, at_most=False)]
+    return report(name, figures, rounds=[[asdict(one) for one in pair] for pair in found])
+
+
 def percentile(values: list[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

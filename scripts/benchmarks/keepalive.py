@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from benchmarks.harness import THREADS, Figure, Site, baseline, report, site, versus, wrk
+from benchmarks.harness import THREADS, Site, against_bare, baseline, site, wrk
 
 CODE = "11010000005050000001"
 
@@ -22,12 +20,8 @@ def run(rounds: int) -> bool:
     with baseline(THREADS) as bare, site(observe_interval_seconds="3600") as here:
         headers = {"Authorization": f"Bearer {registered(here)}"}
         body = {"Code": CODE}
-        ratio, found = versus(
+        return against_bare(
+            "keepalive", "keepalive", 0.8,
             lambda: wrk(here.server, "/ACSMP/Keepalive", method="POST", body=body, headers=headers),
-            lambda: wrk(bare, "/", method="POST", body=body),
-            rounds,
-        )
-    return report(
-        "keepalive", [Figure("keepalive / bare view", ratio, 0.8, at_most=False)],
-        rounds=[[asdict(one) for one in pair] for pair in found],
-    )  # fmt: skip
+            bare, body, rounds,
+        )  # fmt: skip

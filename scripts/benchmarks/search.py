@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from benchmarks.harness import THREADS, Figure, baseline, report, site, versus, wrk
+from benchmarks.harness import THREADS, against_bare, baseline, site, wrk
 
 INSTANCES, AT_ONCE = 10_000, 500
 
@@ -29,14 +27,8 @@ def run(rounds: int) -> bool:
         body = {"TaskID": plan, "PageRequest": {"PageNumber": 250, "PageSize": 20}}
         page = here.ask("POST", "/ACSMP/TaskInstances/Search", body)
         assert (len(page["PageContent"]), page["TotalSize"]) == (20, INSTANCES), page
-        ratio, found = versus(
-            lambda: wrk(
-                here.server, "/ACSMP/TaskInstances/Search", method="POST", body=body, headers=headers
-            ),
-            lambda: wrk(bare, "/", method="POST", body=body),
-            rounds,
-        )
-    return report(
-        "search", [Figure("page of 20 of 10,000 / bare view", ratio, 0.4, at_most=False)],
-        rounds=[[asdict(one) for one in pair] for pair in found],
-    )  # fmt: skip
+        return against_bare(
+            "search", "page of 20 of 10,000", 0.4,
+            lambda: wrk(here.server, "/ACSMP/TaskInstances/Search", method="POST", body=body, headers=headers),
+            bare, body, rounds,
+        )  # fmt: skip
