@@ -57,8 +57,7 @@ def _page(platform: Platform, asked: ComputilityListRequest) -> ComputilityPageR
     if asked.type:
         conditions.append(Computility.type == asked.type)
     with platform.store.read() as tx:
-        query = Computility.select().where(*conditions)
-        rows, total = rows_of(tx, query, page, ORDERS, Computility.code)
+        rows, total = rows_of(tx, Computility, conditions, page, ORDERS, Computility.code)
     block = echoed(page)
     return ComputilityPageResponse(
         page_content=[_info(platform, row) for row in rows],

@@ -200,7 +200,7 @@ def search(platform: Platform, call: Call) -> AlgoTaskSearchPage:
     if asked.status:
         conditions.append(Instance.status == asked.status)
     with platform.store.read() as tx:
-        rows, total = rows_of(tx, Instance.select().where(*conditions), page, {}, Instance.number)
+        rows, total = rows_of(tx, Instance, conditions, page, {}, Instance.number)
         records = [_result(tx, row) for row in rows]
     return AlgoTaskSearchPage(page_number=page.number, page_size=page.size, total_size=total, records=records)
 

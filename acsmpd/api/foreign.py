@@ -43,8 +43,8 @@ def search(platform: Platform, call: Call) -> ForeignTaskPage:
     status = call.message.status
     with platform.store.read() as tx:
         _known(tx, code)
-        query = foreign.search(code, *([ForeignTask.status == status] if status else []))
-        rows, total = rows_of(tx, query, page, ORDERS, ForeignTask.id)
+        conditions = [ForeignTask.device == code, *([ForeignTask.status == status] if status else [])]
+        rows, total = rows_of(tx, ForeignTask, conditions, page, ORDERS, ForeignTask.id)
         content = [_item(platform, row) for row in rows]
     return ForeignTaskPage(page_content=content, total=total, page_request=echoed(page))
 

@@ -16,10 +16,11 @@ from acsmpd.api.registry import handles
 from acsmpd.decide import placement
 from acsmpd.decide.streams import device_id_of
 from acsmpd.model import InstanceRow
-from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail, TaskInstanceListData
+from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
 from acsmpd.store import devices, packages, plans, services
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import equal
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Instance, Plan, Task
 
@@ -270,29 +271,30 @@ def tasks_left(tx: Tx, condition: Any) -> bool:
 
 
 @handles("acsmp.search_task_instances")
-def search(platform: Platform, call: Call) -> TaskInstanceListData:
+def search(platform: Platform, call: Call) -> dict[str, Any]:
+    """Table C.13. What was checked when it was stored is not made a message again for each page."""
     asked, page = call.message, page_of(call.message)
-    conditions: list[Any] = [Instance.deleted == False, *instance_filters(asked)]
+    conditions: list[Any] = [equal(Instance.deleted, False), *instance_filters(asked)]
     if asked.id is not None:
         key = str(asked.id)
         by_number = (Instance.number == int(key)) if key.isdigit() and len(key) < 19 else (Instance.id == key)
         conditions.append((Instance.id == key) | by_number)
     if asked.status:
-        conditions.append(Instance.status == asked.status)
+        conditions.append(equal(Instance.status, asked.status))
     if asked.task_id is not None:
-        conditions.append(Instance.plan_id == asked.task_id)
+        conditions.append(equal(Instance.plan_id, asked.task_id))
     if asked.task_name:
         named = Plan.select(Plan.id).where(Plan.name.contains(asked.task_name))
         conditions.append(Instance.plan_id.in_(named))
     conditions += created_between(platform, asked, Instance.created_ms)
     with platform.store.read() as tx:
-        rows, total = rows_of(tx, plans.search(*conditions), page, ORDERS, Instance.number)
+        rows, total = rows_of(tx, Instance, conditions, page, ORDERS, Instance.number)
         places = plans.places_of(tx, [row["id"] for row in rows])
         names = plans.names(tx, {row["plan_id"] for row in rows})
         content = [
             shown({**row, "plan_name": names.get(row["plan_id"])}, places.get(row["id"])) for row in rows
         ]
-    return TaskInstanceListData(page_content=content, total_size=total, page_request=echoed(page))
+    return {"PageContent": content, "TotalSize": total, "PageRequest": echoed(page)}
 
 
 @handles("acsmp.get_task_instance")
@@ -303,7 +305,7 @@ def get(platform: Platform, call: Call) -> TaskInstanceDetail:
         plan = plans.plan(tx, row["plan_id"]) if row["plan_id"] is not None else None
         place = plans.place_of(tx, row["id"])
         item = shown({**row, "plan_name": plan["name"] if plan else None}, place)
-    detail = {**msgspec.to_builtins(item), "TaskInfo": msgspec.to_builtins(info_of(row))}
+    detail = {**item, "TaskInfo": msgspec.to_builtins(info_of(row))}
     return msgspec.convert(detail, TaskInstanceDetail)
 
 
@@ -312,17 +314,15 @@ def info_of(row: dict[str, Any]) -> AlgoTaskInfo:
     return msgspec.convert({**row["info"], "ID": row["id"], "Number": row["number"]}, AlgoTaskInfo)
 
 
-def shown(row: dict[str, Any], place: plans.Placed | None) -> AlgoTaskInfo:
-    """An instance with its state, its plan, and where it is."""
+def shown(row: dict[str, Any], place: plans.Placed | None) -> dict[str, Any]:
+    """An AlgoTaskInfo as it was given, with the instance's state, its plan, and where it is."""
     extras = {
         "ID": row["id"], "Number": row["number"], "Status": row["status"], "Reason": row["reason"] or None,
         "TaskID": row["plan_id"], "TaskName": row.get("plan_name"), "RestartPolicy": row["restart_policy"],
         "ComputilityCode": place.device if place else row["device"] or None,
         "AlgoServiceID": (place.service_id if place else None) or row["service_id"] or None,
     }  # fmt: skip
-    return msgspec.convert(
-        {**row["info"], **{name: value for name, value in extras.items() if value is not None}}, AlgoTaskInfo
-    )
+    return {**row["info"], **{name: value for name, value in extras.items() if value is not None}}
 
 
 def instance_of(tx: Tx, key: str) -> dict[str, Any]:

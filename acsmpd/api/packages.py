@@ -26,7 +26,7 @@ from acsmpd.spec.messages.packages import AlgoFilePackageForm, AlgoFilePackageIt
 from acsmpd.spec.reading import read_form, read_strict
 from acsmpd.store import asks, packages, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import Page
+from acsmpd.store.rows import Page, joined_page_of
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Capability, Copy, Load, Package
 
@@ -196,8 +196,10 @@ def search_packages(platform: Platform, call: Call) -> list[AlgoFilePackageItem]
         if asked.page_request is None:
             rows = packages.search(tx, *conditions)
         else:
-            query = Package.select().where(*conditions)
-            rows, _total = rows_of(tx, query, _oldest_first(page_of(asked)), PACKAGE_ORDERS, Package.id)
+            page = _oldest_first(page_of(asked))
+            rows, _total = rows_of(
+                tx, Package, [Package.id != "", *conditions], page, PACKAGE_ORDERS, Package.id
+            )
     return [_item(platform, row) for row in rows]
 
 
@@ -243,7 +245,7 @@ def search_capabilities(platform: Platform, call: Call) -> AlgoDefPageResponseDa
     with platform.store.read() as tx:
         states = _statuses(tx)
         query = _capabilities().where(*_capability_filters(platform, asked, states))
-        rows, total = rows_of(tx, query, page, ORDERS, Capability.code)
+        rows, total = joined_page_of(tx, query, page, ORDERS, Capability.code)
     return AlgoDefPageResponseData(
         page_content=[_capability(platform, row, states) for row in rows],
         total=total,

@@ -73,8 +73,8 @@ def get(platform: Platform, call: Call) -> Task:
 def search(platform: Platform, call: Call) -> TaskPageResponse:
     asked, page = call.message, page_of(call.message)
     with platform.store.read() as tx:
-        query = Plan.select().where(Plan.origin == "", *_filters(platform, asked))
-        rows, total = rows_of(tx, query, page, ORDERS, Plan.id)
+        conditions = [Plan.origin == "", *_filters(platform, asked)]
+        rows, total = rows_of(tx, Plan, conditions, page, ORDERS, Plan.id)
         content = _items(platform, tx, rows)
     return TaskPageResponse(page_content=content, total_size=total, page_request=echoed(page))
 

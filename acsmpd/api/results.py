@@ -19,8 +19,7 @@ from acsmpd.decide import results as decided
 from acsmpd.spec import times
 from acsmpd.store import facts, plans, results
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import Page
-from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.rows import Page, joined_page_of
 from acsmpd.store.tables import Result
 
 log = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
         page = Page(page.number, page.size, NEWEST_FIRST)
     query = results.search(*_conditions(platform, asked))
     with platform.store.read() as tx:
-        rows, total = rows_of(tx, query, page, ORDERS, Result.id)
+        rows, total = joined_page_of(tx, query, page, ORDERS, Result.id)
         fitting = _fitting(rows)
         if len(fitting) < len(rows):
             raise faults.InvalidField(

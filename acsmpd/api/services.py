@@ -25,7 +25,7 @@ from acsmpd.spec.messages.services import (
 )
 from acsmpd.store import devices, packages, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.rows import joined_page_of
 from acsmpd.store.tables import Load, Package, Service, Task
 
 
@@ -199,7 +199,7 @@ def search_services(platform: Platform, call: Call) -> AlgoServiceSearchData:
         conditions.append(Service.package_id == asked.algo_file_package_id)
     with platform.store.read() as tx:
         device = serving_device(tx, asked.computility_code)
-        rows, total = rows_of(tx, services.search(*conditions), page, ORDERS, Service.id)
+        rows, total = joined_page_of(tx, services.search(*conditions), page, ORDERS, Service.id)
     return AlgoServiceSearchData(
         records=[service_item(platform, row, device) for row in rows],
         page_number=page.number,

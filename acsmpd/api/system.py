@@ -13,7 +13,6 @@ from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.spec import times
 from acsmpd.spec.messages.extensions import Alarm, AlarmPage, Health, PublicKey, SystemInfo
-from acsmpd.store import alarms
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Alarm as Row
 from acsmpd.version import VERSION
@@ -76,7 +75,7 @@ def search_alarms(platform: Platform, call: Call) -> AlarmPage:
     if last is not None:
         conditions.append(Row.since_ms <= last + 999)
     with platform.store.read() as tx:
-        rows, total = rows_of(tx, alarms.search(*conditions), page, ORDERS, Row.id)
+        rows, total = rows_of(tx, Row, conditions, page, ORDERS, Row.id)
     return AlarmPage(
         page_content=[_alarm(platform, row) for row in rows], total=total, page_request=echoed(page)
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Alarm
 
@@ -26,7 +24,3 @@ def end_alarm(tx: Tx, kind: str, subject: str, now_ms: int) -> None:
             Alarm.kind == kind, Alarm.subject == subject, Alarm.until_ms.is_null(True)
         )
     )
-
-
-def search(*conditions: Any) -> Any:
-    return Alarm.select().where(*conditions)

@@ -3,7 +3,7 @@
 Every write is one short `BEGIN IMMEDIATE` transaction under a process lock; nothing crosses the network
 inside it. Two writer connections exist because `synchronous` cannot change inside a transaction:
 durable (FULL) for wishes, intents, licences and audit, brisk (NORMAL) for samples and liveness.
-Readers are kept per thread and live for one transaction; an open reader would keep the WAL from shrinking.
+Few readers are open, each lent for one transaction; an open transaction would keep the WAL from shrinking.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import peewee
 
 from acsmpd import faults
@@ -28,6 +29,12 @@ JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
 
 COUNTS = 200
 """Counts that are remembered, of each reader: its connection has a version of its own."""
+
+
+READERS = 4
+"""So many read at once. More would not be faster: they would take the interpreter and the caches from each other."""
+READER_PATIENCE_SECONDS = 1.0
+"""Who waits longer gets a reader of its own: somebody who holds one may be waiting for what we hold."""
 
 
 class Tx:
@@ -54,23 +61,48 @@ class Tx:
         found = list(query.tuples().execute(self._database))
         return int(found[0][0] or 0) if found else 0
 
-    def counted(self, query: Any) -> int:
-        """`number`, remembered until anybody writes: the pages of one search ask for the same count again."""
-        if self._counts is None:
-            return self.number(query)  # a writer does not see by the version what it wrote itself
+    def text(self, query: Any) -> tuple[str, list[Any]]:
+        """A query as the text and the parameters SQLite gets."""
+        text, values = self._database.get_sql_context().sql(query).query()
+        return text, values
+
+    def condition(self, table: Any, condition: Any) -> tuple[str, list[Any]]:
+        """A condition on a table, which is called t1 in it, as text and parameters."""
+        if isinstance(condition, peewee.SQL):
+            return condition.sql, condition.params or []
+        context = self._database.get_sql_context()
+        with context.scope_normal(subquery=True):  # a select inside it stands in parentheses
+            assert context.alias_manager[table._meta.table] == "t1"  # noqa: S101  (the first that asks)
+            context.sql(condition)
+        text, values = context.query()
+        return text, values
+
+    def counted(self, text: str, *values: Any) -> int:
+        """The number a SELECT COUNT(*) gives, remembered until anybody writes: the pages of one search ask for
+        the same count again."""
+        if self._counts is None:  # a writer does not see by the version what it wrote itself
+            return int(self.sql(text, *values)[0][0])
         [(version,)] = self.sql("PRAGMA data_version")
         if self._counts.get("version") != version or len(self._counts) > COUNTS:
             self._counts.clear()
             self._counts["version"] = version
-        text, values = self._database.get_sql_context().sql(query).query()
         key = (text, *values)
         if key not in self._counts:
-            self._counts[key] = int(self.sql(text, *values)[0][0] or 0)
+            self._counts[key] = int(self.sql(text, *values)[0][0])
         return self._counts[key]
 
+    def packed(self, text: str, *values: Any) -> Any:
+        """The value of a statement that gives one JSON text, such as SELECT json_group_array(...).
+
+        SQLite's driver lets other threads run at each row it fetches; under load a page of rows would wait for
+        the interpreter as many times.
+        """
+        return msgspec.json.decode(self.sql(text, *values)[0][0])
+
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
-        """A literal statement with parameters, for what the query builder cannot say."""
-        return list(self._database.execute_sql(text, values).fetchall())
+        """A literal statement with parameters, for what the query builder cannot say, or says too slowly."""
+        rows: list[tuple[Any, ...]] = self._database.connection().execute(text, values).fetchall()
+        return rows
 
 
 class _Connections(peewee.SqliteDatabase):  # type: ignore[misc]
@@ -94,6 +126,56 @@ class _Connections(peewee.SqliteDatabase):  # type: ignore[misc]
             self._opened.clear()
 
 
+class _Reader:
+    """A connection that only reads, and the counts it remembers."""
+
+    def __init__(self, database: _Connections) -> None:
+        self.database = database
+        self.counts: dict[Any, int] = {}
+
+
+class _Readers:
+    """Lends readers, the one given back last first: its pages are in the caches."""
+
+    def __init__(self, make: Callable[[], _Connections]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._free: list[_Reader] = []
+        self._all: list[_Reader] = []
+        self._slots = threading.BoundedSemaphore(READERS)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[_Reader]:
+        """A reader for one transaction; after READER_PATIENCE_SECONDS of waiting a spare one."""
+        if not self._slots.acquire(timeout=READER_PATIENCE_SECONDS):
+            spare = self._make()
+            try:
+                yield _Reader(spare)
+            finally:
+                spare.close_everywhere()
+            return
+        try:
+            reader = self._take()
+            try:
+                yield reader
+            finally:
+                with self._lock:
+                    self._free.append(reader)
+        finally:
+            self._slots.release()
+
+    def _take(self) -> _Reader:
+        with self._lock:
+            if not self._free:
+                self._free.append(_Reader(self._make()))
+                self._all.append(self._free[-1])
+            return self._free.pop()
+
+    def close(self) -> None:
+        with self._lock:
+            for reader in self._all:
+                reader.database.close_everywhere()
+
+
 class Store:
     """The one database of a data directory. Open it, use `write` and `read`, close it."""
 
@@ -107,8 +189,8 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._durable = self._database(synchronous=2)
         self._brisk = self._database(synchronous=1)
-        self._reader = self._database(synchronous=1, query_only=1)
-        self._remembered = threading.local()
+        self._watch = self._database(synchronous=1, query_only=1)
+        self._readers = _Readers(lambda: self._database(synchronous=1, query_only=1))
         self._closed = False
         try:
             with _words(f"cannot open the database {self.path}"):
@@ -126,12 +208,8 @@ class Store:
             "foreign_keys": 1,
             "journal_size_limit": JOURNAL_LIMIT_BYTES,
         }
-        shared = "query_only" not in pragmas
         return _Connections(
-            str(self.path),
-            pragmas={**everywhere, **pragmas},
-            thread_safe=not shared,
-            check_same_thread=False,
+            str(self.path), pragmas={**everywhere, **pragmas}, thread_safe=False, check_same_thread=False
         )
 
     @contextlib.contextmanager
@@ -157,27 +235,23 @@ class Store:
         with _words("cannot read the database"):
             if self._closed:
                 raise faults.Internal("cannot read the database: it is closed")
-            self._reader.connect(reuse_if_open=True)
-            self._reader.execute_sql("BEGIN")
-            try:
-                yield Tx(self._reader, self._counts())
-            finally:
-                with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
-                    self._reader.execute_sql("ROLLBACK")
-
-    def _counts(self) -> dict[Any, int]:
-        if not hasattr(self._remembered, "counts"):
-            self._remembered.counts = {}
-        counts: dict[Any, int] = self._remembered.counts
-        return counts
+            with self._readers.lent() as reader:
+                reader.database.connect(reuse_if_open=True)
+                connection = reader.database.connection()
+                connection.execute("BEGIN")
+                try:
+                    yield Tx(reader.database, reader.counts)
+                finally:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
 
     def version(self) -> int:
         """A number that changes when anybody, this process or another, has written; meant for one thread."""
         with _words("cannot read the database"):
             if self._closed:
                 raise faults.Internal("cannot read the database: it is closed")
-            self._reader.connect(reuse_if_open=True)
-            return int(self._reader.execute_sql("PRAGMA data_version").fetchone()[0])
+            self._watch.connect(reuse_if_open=True)
+            return int(self._watch.execute_sql("PRAGMA data_version").fetchone()[0])
 
     def checkpoint(self) -> None:
         """Move the WAL into the database and shrink it, as far as open readers allow."""
@@ -192,7 +266,8 @@ class Store:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            for database in (self._reader, self._brisk, self._durable):
+            self._readers.close()
+            for database in (self._watch, self._brisk, self._durable):
                 database.close_everywhere()
 
 

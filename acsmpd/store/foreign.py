@@ -77,10 +77,6 @@ def tasks(tx: Tx, device: str) -> list[dict[str, Any]]:
     return tx.rows(ForeignTask.select(*short).where(ForeignTask.device == device).order_by(ForeignTask.id))
 
 
-def search(device: str, *conditions: Any) -> Any:
-    return ForeignTask.select().where(ForeignTask.device == device, *conditions)
-
-
 def task(tx: Tx, device: str, task_id: str) -> dict[str, Any] | None:
     return tx.row(ForeignTask.select().where(ForeignTask.device == device, ForeignTask.task_id == task_id))
 

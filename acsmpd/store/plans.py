@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, fn
 
 from acsmpd.model import InstanceRow, TaskRow
 from acsmpd.store.database import Tx
@@ -41,9 +41,9 @@ def drop_plan(tx: Tx, plan_id: int) -> None:
 
 def names(tx: Tx, plan_ids: set[int | None]) -> dict[int | None, str]:
     """plan id -> its name."""
-    known = [plan_id for plan_id in plan_ids if plan_id is not None]
-    query = Plan.select(Plan.id, Plan.name).where(Plan.id.in_(known))
-    return {row["id"]: row["name"] for row in tx.rows(query)} if known else {}
+    known = sorted(plan_id for plan_id in plan_ids if plan_id is not None)
+    found = "SELECT id, name FROM plan WHERE id IN (SELECT value FROM json_each(?))"
+    return dict(tx.sql(found, msgspec.json.encode(known).decode())) if known else {}
 
 
 def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
@@ -139,11 +139,6 @@ def task(tx: Tx, task_row_id: int) -> TaskRow | None:
     return struct(tx, Task.select().where(Task.id == task_row_id), TaskRow)
 
 
-def search(*conditions: Any) -> Any:
-    """A select of whole instances, for paging. With all columns by one word: naming 24 costs more than reading them."""
-    return Instance.select(SQL("t1.*")).where(*conditions)
-
-
 class Placed(Struct, frozen=True):
     """Where an instance is: its newest task that is not to go."""
 
@@ -159,10 +154,11 @@ def place_of(tx: Tx, instance_id: str) -> Placed | None:
 
 def places_of(tx: Tx, instance_ids: list[str]) -> dict[str, Placed]:
     """instance id -> its present place. A statement written out: it is part of every page of a search."""
-    rows = tx.sql(
-        "SELECT t.instance_id, t.id, t.device, t.load_id, l.service_id FROM task t"
+    rows = tx.packed(
+        "SELECT json_group_array(json_array(instance_id, id, device, load_id, service_id)) FROM ("
+        " SELECT t.instance_id, t.id, t.device, t.load_id, l.service_id FROM task t"
         " LEFT JOIN load l ON l.id = t.load_id"
-        " WHERE t.wanted != 'gone' AND t.instance_id IN (SELECT value FROM json_each(?)) ORDER BY t.id",
+        " WHERE t.wanted != 'gone' AND t.instance_id IN (SELECT value FROM json_each(?)) ORDER BY t.id)",
         msgspec.json.encode(instance_ids).decode(),
     )
     return {row[0]: Placed(*row[1:]) for row in rows}

@@ -23,7 +23,7 @@ from acsmpd.model import Family, InstanceRow, LoadRow, TaskRow
 from acsmpd.security.links import LinkSigner
 from acsmpd.security.seal import Sealer
 from acsmpd.settings import load
-from acsmpd.store import alarms, devices, foreign, plans, services
+from acsmpd.store import devices, foreign, plans, services
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
 from acsmpd.store.tables import Alarm, Copy, Instance, Load, Task
@@ -237,7 +237,7 @@ class Bench:
     def alarms(self, *kinds: str) -> list[tuple[str, str, str]]:
         """Open alarms as (kind, subject, text)."""
         with self.store.read() as tx:
-            rows = tx.rows(alarms.search(Alarm.until_ms.is_null(True)).order_by(Alarm.id))
+            rows = tx.rows(Alarm.select().where(Alarm.until_ms.is_null(True)).order_by(Alarm.id))
         return [
             (row["kind"], row["subject"], row["text"]) for row in rows if not kinds or row["kind"] in kinds
         ]

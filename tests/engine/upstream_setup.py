@@ -21,7 +21,7 @@ from acsmpd.security.links import LinkSigner
 from acsmpd.security.seal import Sealer
 from acsmpd.security.tokens import token_hash
 from acsmpd.settings import load
-from acsmpd.store import accounts, alarms, upstreams
+from acsmpd.store import accounts, upstreams
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
 from acsmpd.store.tables import Alarm
@@ -112,7 +112,9 @@ class Box:
     def alarms(self) -> dict[str, bool]:
         """kind -> whether it is still on."""
         with self.store.read() as tx:
-            return {row["kind"]: row["until_ms"] is None for row in tx.rows(alarms.search(Alarm.id > 0))}
+            return {
+                row["kind"]: row["until_ms"] is None for row in tx.rows(Alarm.select().where(Alarm.id > 0))
+            }
 
 
 @contextlib.contextmanager

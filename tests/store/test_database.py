@@ -15,7 +15,7 @@ import peewee
 import pytest
 
 from acsmpd import faults
-from acsmpd.store import facts
+from acsmpd.store import database, facts
 from acsmpd.store.database import BUSY_TIMEOUT_MS, Store
 from acsmpd.store.tables import Fact, Package
 
@@ -71,7 +71,7 @@ def test_eight_threads_of_read_modify_write_lose_nothing(store: Store) -> None:
 OTHER_WRITER = """
 import sys
 from pathlib import Path
-from acsmpd.store import facts
+from acsmpd.store import database, facts
 from acsmpd.store.database import Store
 store = Store(Path(sys.argv[1])).open()
 print("ready", flush=True)
@@ -283,3 +283,38 @@ def test_a_full_disk_is_told_reads_go_on_and_it_recovers(small_disk: Path) -> No
     with sqlite3.connect(small_disk / "acsmpd.db") as plain:
         assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     plain.close()
+
+
+def test_many_who_read_at_once_share_a_few_connections(store: Store) -> None:
+    inside, go = threading.Barrier(database.READERS + 1), threading.Event()
+
+    def reading() -> None:
+        with store.read() as tx:
+            inside.wait(10)
+            assert go.wait(10)
+            assert tx.sql("SELECT 1") == [(1,)]
+
+    threads = [threading.Thread(target=reading) for _ in range(database.READERS)]
+    for thread in threads:
+        thread.start()
+    inside.wait(10)
+    late = threading.Thread(target=value, args=[store])
+    late.start()
+    go.set()
+    for thread in [*threads, late]:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(store._readers._all) == database.READERS
+
+
+def test_who_waits_too_long_for_a_reader_gets_one_of_its_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers that wait for the writer, and a writer who wants to read, do not hold each other up for good."""
+    monkeypatch.setattr(database, "READER_PATIENCE_SECONDS", 0.01)
+    with contextlib.ExitStack() as held:
+        for _ in range(database.READERS):
+            held.enter_context(store.read())
+        with store.write(), store.read() as tx:
+            assert tx.sql("SELECT 1") == [(1,)]
+    assert len(store._readers._all) == database.READERS

@@ -73,7 +73,7 @@ def test_old_closed_intents_go_and_open_ones_stay(store: Store) -> None:
 
 def rows(store: Store, *conditions: Any) -> list[tuple[Any, ...]]:
     with store.read() as tx:
-        found = tx.rows(alarms.search(Alarm.id > 0, *conditions).order_by(Alarm.id))
+        found = tx.rows(Alarm.select().where(Alarm.id > 0, *conditions).order_by(Alarm.id))
     return [(row["kind"], row["subject"], row["text"], row["since_ms"], row["until_ms"]) for row in found]
 
 

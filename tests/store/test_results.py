@@ -10,7 +10,7 @@ import pytest
 
 from acsmpd.store import results
 from acsmpd.store.database import Store
-from acsmpd.store.rows import Page, page_of
+from acsmpd.store.rows import Page, joined_page_of
 from acsmpd.store.tables import Delivery, InstanceEvent, Load, Picture, Result, Task
 
 
@@ -142,7 +142,7 @@ def test_a_search_pages_in_its_order(store: Store) -> None:
     with store.read() as tx:
         query = results.search(Result.event_ms >= 2000)
         columns = {"EventTime": Result.event_ms}
-        rows, total = page_of(tx, query, Page(1, 10, (("EventTime", True),)), columns, Result.id)
+        rows, total = joined_page_of(tx, query, Page(1, 10, (("EventTime", True),)), columns, Result.id)
         assert ([(row["id"], row["size"]) for row in rows], total) == ([(1, 0), (3, 0)], 2)
         assert [row["event_ms"] for row in results.some(tx, [3, 99, 1])] == [2000, 3000]
 
