@@ -16,7 +16,7 @@ from acsmpd import faults
 from acsmpd.api.call import Caller
 from acsmpd.clock import Moment
 from acsmpd.security.throttle import RateLimit
-from acsmpd.security.tokens import Headers, read_authorization, token_hash
+from acsmpd.security.tokens import Header, read_authorization, token_hash
 from acsmpd.security.tokens import Presence as Shown
 from acsmpd.spec.operation import Access
 from acsmpd.store import accounts, devices, facts
@@ -93,9 +93,9 @@ class Credentials:
             sessions = {h: k for h, k in self._known.items() if k.kind == "person"}
             self._known, self._mark = {**found, **sessions}, mark
 
-    def find(self, shown: str, address: str, now: Moment, limit: RateLimit) -> Known | None:
-        """What the token stands for, or None. Raises SlowDown when an address asks for too many unknown ones."""
-        hashed = token_hash(shown)
+    def find(self, hashed: str, address: str, now: Moment, limit: RateLimit) -> Known | None:
+        """What the token of this hash stands for, or None. Raises SlowDown when an address asks for too many
+        unknown ones."""
         self._follow(now)
         with self._lock:
             known = self._known.get(hashed)
@@ -196,21 +196,21 @@ def _of_upstream(row: dict[str, Any]) -> Known:
 
 
 def identify(
-    headers: Headers, address: str, credentials: Credentials, limit: RateLimit, now: Moment
+    header: Header, address: str, credentials: Credentials, limit: RateLimit, now: Moment
 ) -> Caller | None:
     """The caller a token stands for; None when none was shown. Raises NoToken or TokenExpired."""
-    shown = read_authorization(headers)
+    shown = read_authorization(header)
     if shown.presence is Shown.NONE or shown.by_cookie:
         return None
     if shown.presence is not Shown.TOKEN:
         raise faults.NoToken("the Authorization header holds no bearer token")
-    known = credentials.find(shown.token, address, now, limit)
+    hashed = token_hash(shown.token)
+    known = credentials.find(hashed, address, now, limit)
     if known is None:
         raise faults.NoToken("the token is not known here")
     return Caller(
-        known.kind, known.name, address, known.rights, known.organisation, known.must_change,
-        token_hash(shown.token),
-    )  # fmt: skip
+        known.kind, known.name, address, known.rights, known.organisation, known.must_change, hashed
+    )
 
 
 def allow(access: Access, caller: Caller | None, address: str) -> Caller:

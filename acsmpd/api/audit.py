@@ -42,18 +42,30 @@ class Audit:
 
     def note(self, row: Operation, caller: Caller, subject: str, code: int, request_id: str) -> None:
         """Remember that the caller did this, with this result."""
+        refused = code in (faults.NotAllowed.code, faults.BadCredentials.code)
+        is_stranger = code != 0 and caller.kind in STRANGERS
+        counted = row.audit == "counted" and not refused and not is_stranger
+        if counted and self._again((caller.shown, row.id, code)):
+            return
         entry: dict[str, object] = {
             "at_ms": self._clock.now().wall_ms, "who": caller.shown, "address": caller.address,
             "operation": row.id, "object": subject, "code": code, "request_id": request_id, "times": 1,
         }  # fmt: skip
-        refused = code in (faults.NotAllowed.code, faults.BadCredentials.code)
         with self._wake:
-            if code != 0 and caller.kind in STRANGERS:
+            if is_stranger:
                 self._refuse(caller, row.id, code, entry)
-            elif row.audit == "counted" and not refused:
+            elif counted:
                 self._count((caller.shown, row.id, code), entry)
             else:
                 self._append(entry)
+
+    def _again(self, key: tuple[str, str, int]) -> bool:
+        """Count what has been counted before in this minute; False when it is the first."""
+        with self._wake:
+            have = self._counted.get(key)
+            if have is not None:
+                have["times"] = int(have["times"]) + 1  # type: ignore[call-overload]
+            return have is not None
 
     def _append(self, entry: dict[str, object]) -> None:
         if len(self._rows) < MAX_WAITING:
@@ -78,6 +90,7 @@ class Audit:
             have["object"] = entry["object"] if have["object"] == entry["object"] else MANY
 
     def _count(self, key: tuple[str, str, int], entry: dict[str, object]) -> None:
+        """The first of its kind; another thread may have been faster by a moment."""
         have = self._counted.get(key)
         if have is not None:
             have["times"] = int(have["times"]) + 1  # type: ignore[call-overload]

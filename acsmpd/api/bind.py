@@ -12,13 +12,14 @@ from typing import Any, get_args, get_origin
 
 import flask
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter, Map, Rule
+from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 
 from acsmpd import faults
 from acsmpd.api import access, answers, handlers, registry
 from acsmpd.api.audit import Audit
 from acsmpd.api.call import Call, Caller, Reply
 from acsmpd.api.guard import request_id as request_id_of
+from acsmpd.api.incoming import Incoming
 from acsmpd.api.platform import Platform
 from acsmpd.api.waiting import hold, wait_seconds
 from acsmpd.clock import Moment
@@ -53,10 +54,20 @@ class Wide(BaseConverter):
     regex = "[^/]+"
 
 
+class Table(flask.Flask):
+    """Flask with the table's routes, which hold for any host: none is read from the request."""
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        """See the base, which reads, checks and encodes the host first."""
+        if request is None:
+            return None
+        return MapAdapter(self.url_map, "", "", "", "http", request.path, request.method, "")
+
+
 def make_app(platform: Platform, audit: Audit) -> flask.Flask:
     """The WSGI application: one rule per method + URI of the table."""
     registry.check_complete(handlers.MODULES)
-    app = flask.Flask("acsmpd", static_folder=None)
+    app = Table("acsmpd", static_folder=None)
     app.url_map = Map(converters={"segment": Segment, "number": Number, "wide": Wide}, strict_slashes=True)
     app.url_map.merge_slashes = False
     for (method, uri), rows in _by_route().items():
@@ -96,13 +107,13 @@ View = Callable[..., flask.Response]
 
 def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
     def view(**path: str) -> flask.Response:
-        request = flask.request
-        request_id = request_id_of(request.headers)
-        address = request.remote_addr or ""
+        request = Incoming(flask.request.environ)
+        request_id = request_id_of(request.header("x-request-id"))
+        address = request.address
         row, caller, reply, claimed = rows[0], Caller("nobody", "", address), Reply(), ""
         try:
             now = platform.clock.now()
-            _check_loop(platform, request.headers.get("Via", ""))
+            _check_loop(platform, request.header("via"))
             shown = _shown(platform, rows, request, now)
             caller = shown or caller
             row, raw = _choose(rows, request)
@@ -111,13 +122,13 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
                 raise faults.Planned(f"{row.method} {row.uri} is planned and not served yet")
             message = _message(platform, row, raw, request)
             claimed = _claimed(row, message)
+            query = request.query
             call = Call(
-                operation=row, message=message, path=_path(row, path),
-                query=request.args.to_dict(), caller=caller, now=now, request_id=request_id,
-                headers=request.headers, stream=request.stream if row.id in STREAMED else None,  # type: ignore[arg-type]
-                content_type=request.content_type or "", content_length=request.content_length,
+                operation=row, message=message, path=_path(row, path), query=query, caller=caller, now=now,
+                request_id=request_id, stream=request.stream if row.id in STREAMED else None,
+                content_type=request.content_type, content_length=request.content_length,
             )  # fmt: skip
-            seconds = wait_seconds(request.args.get("Wait", "")) if row.wait else 0.0
+            seconds = wait_seconds(query.get("Wait", "")) if row.wait else 0.0
             reply = _reply(registry.HANDLERS[row.id](platform, call))
             if reply.settled is not None:
                 hold(platform, seconds, reply.settled)
@@ -137,12 +148,12 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
     return view
 
 
-def _shown(platform: Platform, rows: list[Operation], request: flask.Request, now: Moment) -> Caller | None:
+def _shown(platform: Platform, rows: list[Operation], request: Incoming, now: Moment) -> Caller | None:
     """Who shows a token. Where nobody is asked none is read: a device that registers again may show an old one."""
     if rows[0].access in access.UNGUARDED:
         return None
-    address, limit = request.remote_addr or "", platform.unknown_tokens
-    return access.identify(request.headers, address, platform.credentials, limit, now)
+    limit = platform.unknown_tokens
+    return access.identify(request.header, request.address, platform.credentials, limit, now)
 
 
 def _reply(answer: Any) -> Reply:
@@ -160,8 +171,10 @@ def _object(path: Mapping[str, str]) -> str:
     return "/".join(value for name, value in path.items() if name != "Signature")[:256]
 
 
-def _check_loop(platform: Platform, via_header: str) -> None:
+def _check_loop(platform: Platform, via_header: str | None) -> None:
     """A request that has passed us already, or more than 8 hops, goes round in a ring (conventions section 12)."""
+    if not via_header:
+        return
     via = [part.split()[-1] for part in via_header.split(",") if part.strip()]
     if platform.settings.site_code in via:
         raise faults.FederationLoop(f"this request has already passed {platform.settings.site_code}")
@@ -169,14 +182,13 @@ def _check_loop(platform: Platform, via_header: str) -> None:
         raise faults.FederationLoop(f"this request has passed {len(via)} platforms; at most 8 are taken")
 
 
-def _choose(rows: list[Operation], request: flask.Request) -> tuple[Operation, bytes]:
+def _choose(rows: list[Operation], request: Incoming) -> tuple[Operation, bytes]:
     """The row of a shared method + URI, by content type or by a member of the body; and the body."""
     raw = b"" if rows[0].id in STREAMED else _body(rows[0], request)
     if len(rows) == 1:
         return rows[0], raw
-    media = (request.mimetype or "").casefold()
     for row in rows:
-        if row.when_content_type is not None and (row.when_content_type == media):
+        if row.when_content_type is not None and row.when_content_type == request.media:
             return row, raw
     for row in rows:
         if row.when_body_has is not None:
@@ -191,24 +203,24 @@ def _has_member(raw: bytes, name: str) -> bool:
     return isinstance(body, dict) and name in body
 
 
-def _body(row: Operation, request: flask.Request) -> bytes:
+def _body(row: Operation, request: Incoming) -> bytes:
     length = request.content_length
     if length is not None and length > row.body_cap:
         raise faults.TooLarge(f"the body has {length} bytes; this row takes at most {row.body_cap}")
     raw = request.stream.read(row.body_cap + 1)
     if len(raw) > row.body_cap:
         raise faults.TooLarge(f"the body has more than the {row.body_cap} bytes this row takes")
-    media = (request.mimetype or "").casefold()
+    media = request.media
     known = not media or "json" in media or media in ("text/plain", "multipart/form-data")
     if raw and row.request is not None and not known:
         raise faults.UnsupportedMedia(f"the body is {media[:80]}; this row takes application/json")
     return raw
 
 
-def _message(platform: Platform, row: Operation, raw: bytes, request: flask.Request) -> Message | None:
+def _message(platform: Platform, row: Operation, raw: bytes, request: Incoming) -> Message | None:
     if row.request is None or row.id in STREAMED:
         return None
-    if (request.mimetype or "").casefold() == "multipart/form-data":
+    if request.media == "multipart/form-data":
         raise faults.UnsupportedMedia("the body is multipart/form-data; this row takes application/json")
     read: tuple[Message, int] = _read(row, row.request, raw)
     message, ignored = read
@@ -245,4 +257,4 @@ def _no_route(platform: Platform, error: HTTPException) -> flask.Response:
         fault = faults.NotFound(f"nothing is served at {request.path[:200]}")
     else:
         fault = faults.MalformedJson(f"the request cannot be read: {error.name}")
-    return answers.failure(platform, OPERATIONS[0], fault, request_id_of(request.headers))
+    return answers.failure(platform, OPERATIONS[0], fault, request_id_of(request.headers.get("X-Request-ID")))

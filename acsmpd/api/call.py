@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec import Struct
 
 from acsmpd.clock import Moment
 from acsmpd.spec.operation import Operation
 from acsmpd.store.database import Tx
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who is asking. kind: nobody | computility | person | key | upstream."""
 
     kind: str
@@ -29,8 +29,7 @@ class Caller:
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """A request that passed size, access and schema: `message` is of the operation's request type."""
 
     operation: Operation
@@ -40,7 +39,6 @@ class Call:
     caller: Caller
     now: Moment
     request_id: str
-    headers: Mapping[str, str] = field(default_factory=dict)
     stream: BinaryIO | None = None  # the body, unread, of rows that stream
     content_type: str = ""
     content_length: int | None = None
@@ -50,8 +48,7 @@ class Call:
         return self.query.get(name, "").casefold() in ("true", "1", "yes")
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An answer with more than Data: `settled` tells when a ?Wait may end; `object` is for the audit."""
 
     data: Any = None
@@ -59,8 +56,7 @@ class Reply:
     object: str = ""
 
 
-@dataclass(frozen=True)
-class FileReply:
+class FileReply(Struct, frozen=True):
     """An answer that is a file. `read` is told which bytes of it left (first, end, size), `closed` that no more do."""
 
     path: Path
@@ -70,8 +66,7 @@ class FileReply:
     closed: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True)
-class DocumentReply:
+class DocumentReply(Struct, frozen=True):
     """An answer that is a JSON document of its own, outside the envelope."""
 
     body: bytes

@@ -7,6 +7,7 @@ takes, and while there is room. A request without a body costs nothing and goes 
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +21,7 @@ from acsmpd import faults
 from acsmpd.api.call import Caller
 from acsmpd.api.guard_routes import Found, Routes
 from acsmpd.packages.durable import free_bytes
-from acsmpd.security.tokens import Headers
+from acsmpd.security.tokens import Header
 from acsmpd.settings import Settings
 from acsmpd.spec.operation import MIB, Access, Operation
 from acsmpd.spec.tables import OPERATIONS
@@ -41,13 +42,13 @@ class Head(Struct, frozen=True):
     method: str
     raw_path: str  # as sent, percent-encoded, with the query
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # by lower-case name
     content_length: int | None  # None: chunked
     address: str
 
-    def header(self, name: str) -> str:
-        """A header's value by its lower-case name, "" when it is absent."""
-        return next((value for key, value in self.headers.items() if key.lower() == name), "")
+    @property
+    def media(self) -> str:
+        return media_type(self.headers.get("content-type", ""))
 
 
 class Keep(str, Enum):
@@ -67,7 +68,7 @@ class Verdict(Struct, frozen=True):
     fault: faults.Fault | None = None
 
 
-Identify = Callable[[Mapping[str, str], str], Caller | None]
+Identify = Callable[[Header, str], Caller | None]
 Allow = Callable[[Access, Caller | None, str], Caller]
 VerifyResult = Callable[[str, str], bool]
 Failure = Callable[[Operation, faults.Fault, str], flask.Response]
@@ -82,10 +83,17 @@ def caps_of(settings: Settings) -> Mapping[str, int]:
     }
 
 
-def request_id(headers: Headers) -> str:
+def request_id(given: str | None) -> str:
     """The caller's X-Request-ID if it is one, else a fresh one."""
-    given = next((value for name, value in headers.items() if name.lower() == "x-request-id"), "")
-    return given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    if given and REQUEST_ID.fullmatch(given):
+        return given
+    # No secret: it only has to be another one each time, without asking the kernel at every request.
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
+
+
+def media_type(content_type: str) -> str:
+    """`application/json` of "Application/JSON; charset=utf-8"."""
+    return content_type.partition(";")[0].strip().casefold()
 
 
 def _unnoted(_row: Operation, _caller: Caller, _fault: faults.Fault, _request_id: str) -> None:
@@ -123,17 +131,18 @@ class Guard:
         caller: Caller | None = None
         try:
             found = self._routes.find(head.method, head.path)
-            rows = _meant(found.rows, _media(head))
+            rows = _meant(found.rows, head.media)
             if rows[0].access is Access.RESULT:
                 self._expect_signed(found)
             elif not all(row.access in UNPROVEN for row in rows):
-                caller = self._identify(head.headers, head.address)
+                caller = self._identify(head.headers.get, head.address)
                 self._expect_allowed(rows, caller, head.address)
             return self._sized(head, rows)
         except faults.Fault as fault:
             if rows:
                 nobody = Caller("nobody", "", head.address)
-                self._refused(rows[0], caller or nobody, fault, request_id(head.headers))
+                given = head.headers.get("x-request-id")
+                self._refused(rows[0], caller or nobody, fault, request_id(given))
             return Verdict(row=rows[0] if rows else None, fault=fault)
 
     def answer(self, row: Operation | None, fault: faults.Fault, request_id: str) -> flask.Response:
@@ -155,7 +164,7 @@ class Guard:
     def _sized(self, head: Head, rows: tuple[Operation, ...]) -> Verdict:
         largest = max(rows, key=self._cap)
         cap = self._cap(largest)
-        is_json = "json" in _media(head)
+        is_json = "json" in head.media
         if is_json and largest.id in STREAMED:
             cap = min(cap, MIB)
         length = head.content_length
@@ -182,10 +191,6 @@ class Guard:
                 f"cannot take {length} bytes: {free} are free in the data directory, "
                 f"{self._min_free} of them stay reserved"
             )
-
-
-def _media(head: Head) -> str:
-    return head.header("content-type").partition(";")[0].strip().casefold()
 
 
 def _meant(rows: tuple[Operation, ...], media: str) -> tuple[Operation, ...]:

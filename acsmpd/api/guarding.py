@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from acsmpd.api import access, answers
 from acsmpd.api.audit import Audit
 from acsmpd.api.call import Caller
 from acsmpd.api.guard import Guard, caps_of
 from acsmpd.api.platform import Platform
+from acsmpd.security.tokens import Header
 
 
 def make_guard(platform: Platform, audit: Audit) -> Guard:
     """A guard that knows who is calling before a byte of the body is taken."""
 
-    def identify(headers: Mapping[str, str], address: str) -> Caller | None:
+    def identify(header: Header, address: str) -> Caller | None:
         return access.identify(
-            headers, address, platform.credentials, platform.unknown_tokens, platform.clock.now()
+            header, address, platform.credentials, platform.unknown_tokens, platform.clock.now()
         )
 
     return Guard(

@@ -201,7 +201,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         self.stream_slots = threading.BoundedSemaphore(streams)
         self.lingering: set[Channel] = set()
         self.is_stopping = False
-        self._is_closed = False
+        self._is_closed = self._is_woken = False
         sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
         super().__init__(
             application, {}, True, sock, dispatcher=dispatcher, adj=adj, sockinfo=sockinfo, bind_socket=False
@@ -272,7 +272,12 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
             channel.handle_close()
         self.close()
 
+    def begin_turn(self) -> None:
+        """The server's thread looks at every connection now: who changes one from here on wakes it again."""
+        self._is_woken = False
+
     def pull_trigger(self) -> None:
-        """Wake the server's thread; a late thread of a closed server wakes nobody."""
-        if not self._is_closed:
+        """Wake the server's thread, once a turn; a late thread of a closed server wakes nobody."""
+        if not self._is_closed and not self._is_woken:
+            self._is_woken = True
             super().pull_trigger()

@@ -192,7 +192,7 @@ class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
 
     def _head(self) -> Head:
         path = self.path.encode("latin-1").decode("utf-8", "replace")
-        headers = {name.replace("_", "-").title(): value for name, value in self.headers.items()}
+        headers = {name.replace("_", "-").lower(): value for name, value in self.headers.items()}
         length = None if self.chunked else self.content_length
         slashed = "/" + path.lstrip("/")  # as the application will see it
         return Head(self.command, self.request_uri, slashed, headers, length, self._channel.addr[0])

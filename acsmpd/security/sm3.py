@@ -16,6 +16,7 @@ _SMALL_BYTES = 65536
 class Hasher(Protocol):
     """The part of a hashlib object that we use."""
 
+    def copy(self) -> Hasher: ...
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
@@ -28,14 +29,15 @@ def _openssl() -> Hasher | None:
         return None
 
 
-NATIVE = _openssl() is not None
+_FRESH = _openssl()
+NATIVE = _FRESH is not None
 
 
 def sm3_hex(data: bytes) -> str:
     """The SM3 of `data` as 64 lower-case hexadecimal digits."""
-    hasher = _openssl()
-    if hasher is None:
+    if _FRESH is None:
         return _by_gmssl(data)
+    hasher = _FRESH.copy()  # a new one is looked up by its name in OpenSSL: every request hashes a token
     hasher.update(data)
     return hasher.hexdigest()
 

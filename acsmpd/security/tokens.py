@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -17,10 +16,8 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _COOKIE_HEADER_MOST = 16384
 
 
-class Headers(Protocol):
-    """Headers as any server hands them out: a dict, or the headers of a request object."""
-
-    def items(self) -> Iterable[tuple[str, str]]: ...
+Header = Callable[[str], str | None]
+"""Gives a request's header by its lower-case name, None when it is absent."""
 
 
 class Presence(str, Enum):
@@ -56,17 +53,18 @@ def token_hash(token: str) -> str:
     return sm3_hex(token.encode("utf-8", "surrogatepass"))
 
 
-def read_authorization(headers: Headers, cookie: str = SESSION_COOKIE) -> Presented:
-    """Read `Authorization: Bearer x`, else `Token: x`, else the session cookie; header names in any case.
+def read_authorization(header: Header, cookie: str = SESSION_COOKIE) -> Presented:
+    """Read `Authorization: Bearer x`, else `Token: x`, else the session cookie.
 
     A header that is there decides, also when it holds no token: such a caller is wrong, not anonymous.
     """
-    found = {name.lower(): value for name, value in headers.items()}
-    if "authorization" in found:
-        return _of_bearer(found["authorization"])
-    if "token" in found:
-        return _judged(found["token"].strip(" \t"))
-    return _of_cookie(found.get("cookie", ""), cookie)
+    bearer = header("authorization")
+    if bearer is not None:
+        return _of_bearer(bearer)
+    token = header("token")
+    if token is not None:
+        return _judged(token.strip(" \t"))
+    return _of_cookie(header("cookie") or "", cookie)
 
 
 def _of_bearer(value: str) -> Presented:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from http.client import HTTPResponse
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from acsmpd.api.call import Caller
 from acsmpd.api.guard import Guard, caps_of
 from acsmpd.api.server import HttpServer
 from acsmpd.security.links import LinkSigner
-from acsmpd.security.tokens import Presence, read_authorization
+from acsmpd.security.tokens import Header, Presence, read_authorization
 from acsmpd.settings import Settings
 from acsmpd.settings.sections import Server
 from acsmpd.spec.operation import Operation
@@ -39,8 +39,8 @@ RIGHTS = {
 MIB = 1024 * 1024
 
 
-def identify(headers: Mapping[str, str], address: str) -> Caller | None:
-    shown = read_authorization(headers)
+def identify(header: Header, address: str) -> Caller | None:
+    shown = read_authorization(header)
     if shown.presence is Presence.NONE:
         return None
     if shown.token == "flooding":

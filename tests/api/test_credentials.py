@@ -64,7 +64,7 @@ def credentials(store: Halting) -> Credentials:
 
 
 def find(credentials: Credentials, token: str, now: Moment = BEGIN) -> Known | None:
-    return credentials.find(token, "127.0.0.1", now, RateLimit())
+    return credentials.find(token_hash(token), "127.0.0.1", now, RateLimit())
 
 
 def with_device(store: Store) -> None:

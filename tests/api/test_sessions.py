@@ -22,7 +22,7 @@ def test_a_person_has_twenty_sessions_and_the_least_used_ends(tmp_path: Path) ->
         for number in range(MOST_SESSIONS):
             credentials.open_session(token_hash(f"s{number}"), ADMIN, BEGIN.later(number))
         now = BEGIN.later(60)
-        assert credentials.find("s0", "10.0.0.1", now, RateLimit()) == ADMIN  # in use: it stays
+        assert credentials.find(token_hash("s0"), "10.0.0.1", now, RateLimit()) == ADMIN  # in use: it stays
         credentials.open_session(token_hash("late"), ADMIN, now)
         alive = [one for one in range(MOST_SESSIONS) if credentials.known(token_hash(f"s{one}"))]
         assert alive == [0, *range(2, MOST_SESSIONS)]

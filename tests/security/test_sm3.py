@@ -27,6 +27,7 @@ def without_openssl_sm3(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hashlib, "new", refusing)
+    monkeypatch.setattr(sm3, "_FRESH", sm3._openssl())
 
 
 @pytest.mark.parametrize(("data", "expected"), EXAMPLES)
