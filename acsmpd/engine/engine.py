@@ -51,7 +51,8 @@ class Engine:
 
     def tick(self, now: Moment, *, woken: bool) -> None:
         """A pass if somebody asks for it or something was written; else the duties whose time has come."""
-        if woken or self._has_changed():
+        changed = self._has_changed()  # asked in any case: what woke us is not found again at the next tick
+        if woken or changed:
             self.loop(now)
             return
         late = [number for number, due in self._due.items() if due <= now.mono]
