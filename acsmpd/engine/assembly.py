@@ -64,7 +64,7 @@ class Assembly:
             Asks(core, fetches, downloader, intake, importer),
             Relay(core, posts, wire),
             self.upstreams,
-            Housekeeping(core, {self._pictures.tidy: 60}),
+            Housekeeping(core, [self._pictures.tidy]),
         )
         self.engine = Engine(core, managers, (steps, looks, posts, fetches), beat)
 

@@ -6,7 +6,7 @@ A private scheduler ticks it; each job is wrapped, since a job that raises would
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import schedule
@@ -14,17 +14,22 @@ from peewee import fn
 
 from acsmpd.clock import Moment
 from acsmpd.engine.core import Core
-from acsmpd.store import asks, ledger, plans
-from acsmpd.store.database import Tx
+from acsmpd.store import alarms, asks, ledger, plans, results
+from acsmpd.store.database import JOURNAL_LIMIT_BYTES, Tx
 from acsmpd.store.tables import Audit, Instance, Task
 
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+PERIOD_SECONDS = 60
+TRIM_PERIOD_SECONDS = 600
 BATCH = 500
+"""Rows that go in one transaction: everybody who writes waits for it."""
 TRIM_SECONDS = 2.0
 """How long one trimming may hold up the loop; what is left over goes at the next."""
+HELD = "database_held"
+"""The kind of the alarm while somebody's reading keeps the WAL from shrinking."""
 TOUCHED_SECONDS = 600.0
 """How long the moment of a step is remembered; what is older changes no judgement."""
 
@@ -32,20 +37,18 @@ TOUCHED_SECONDS = 600.0
 class Housekeeping:
     """Runs due jobs from the loop; each is short and works in small batches."""
 
-    def __init__(self, core: Core, more: dict[Callable[[], None], int]) -> None:
-        """`more`: further jobs with their period in seconds."""
+    def __init__(self, core: Core, more: Sequence[Callable[[], None]] = ()) -> None:
+        """`more`: further jobs for the usual period."""
         self._core = core
+        self._was_large = False
         self._scheduler = schedule.Scheduler()
-        for job, seconds in (
-            (self._checkpoint, 60),
-            (self.trim, 600),
-            (self._drop_deleted, 60),
-            (self._forget_touched, 60),
-            *more.items(),
-        ):
-            self._scheduler.every(seconds).seconds.do(self._wrapped, job)
+        for job in (self.checkpoint, self._drop_deleted, self._forget_touched, *more):
+            self._scheduler.every(PERIOD_SECONDS).seconds.do(self._wrapped, job)
+        self._scheduler.every(TRIM_PERIOD_SECONDS).seconds.do(self._wrapped, self.trim)
 
     def ensure(self, now: Moment) -> float:
+        if (self._scheduler.idle_seconds or 0) > PERIOD_SECONDS:  # the clock of the wall was put back
+            self._scheduler.run_all()
         self._scheduler.run_pending()
         return now.mono + 1.0
 
@@ -55,21 +58,52 @@ class Housekeeping:
         except Exception:
             log.exception("housekeeping failed: %s", getattr(job, "__name__", job))
 
-    def _checkpoint(self) -> None:
-        self._core.store.checkpoint()
+    def checkpoint(self) -> None:
+        """Shrink the WAL. One that is still large at the next time is held by a reader, and fills the disk."""
+        size = self._core.store.checkpoint()
+        is_large, was_large = size > JOURNAL_LIMIT_BYTES, self._was_large
+        self._was_large = is_large
+        if is_large and was_large:
+            self._tell_held(size)
+        elif not is_large:
+            self._settle_held()
+
+    def _tell_held(self, size: int) -> None:
+        text = (
+            f"the log of the database has {size >> 20} MiB and cannot shrink: something has been reading "
+            f"{self._core.store.path} for more than {PERIOD_SECONDS} s; the space comes back when that ends"
+        )
+        with self._core.store.write(durable=False) as tx:
+            is_new = alarms.raise_alarm(tx, HELD, "database", text, self._core.clock.now().wall_ms)
+        if is_new:
+            log.warning(text)
+
+    def _settle_held(self) -> None:
+        with self._core.store.read() as tx:
+            is_told = bool(results.alarmed(tx, HELD))
+        if is_told:
+            with self._core.store.write(durable=False) as tx:
+                alarms.end_alarm(tx, HELD, "database", self._core.clock.now().wall_ms)
+            log.info("the log of the database has shrunk")
 
     def trim(self) -> None:
         """Drop what is too old of intents, asks and audit rows, and audit rows beyond their number."""
         begun = self._core.clock.now()
-        with self._core.store.write(durable=False) as tx:
-            ledger.trim(tx, begun.wall_ms - DAY_MS)
-            asks.trim(tx, begun.wall_ms - 7 * DAY_MS)
-        for step in (self._drop_old_audit, self._drop_surplus_audit):
+        steps = (self._drop_old_intents, self._drop_old_asks, self._drop_old_audit, self._drop_surplus_audit)
+        for step in steps:
             while step(begun) and not self._is_over(begun):
                 continue
 
     def _is_over(self, begun: Moment) -> bool:
         return self._core.stopping.is_set() or self._core.clock.now().mono - begun.mono > TRIM_SECONDS
+
+    def _drop_old_intents(self, now: Moment) -> bool:
+        with self._core.store.write(durable=False) as tx:
+            return ledger.trim(tx, now.wall_ms - DAY_MS, BATCH) > 0
+
+    def _drop_old_asks(self, now: Moment) -> bool:
+        with self._core.store.write(durable=False) as tx:
+            return asks.trim(tx, now.wall_ms - 7 * DAY_MS, BATCH) > 0
 
     def _drop_old_audit(self, now: Moment) -> bool:
         before = now.wall_ms - self._core.settings.audit.keep_days * DAY_MS
@@ -79,10 +113,13 @@ class Housekeeping:
     def _drop_surplus_audit(self, now: Moment) -> bool:
         """What strangers caused goes first: they must not wash away what others did."""
         del now
-        with self._core.store.write(durable=False) as tx:
+        with self._core.store.read() as tx:
             surplus = tx.number(Audit.select(fn.COUNT(1))) - self._core.settings.audit.max_rows
-            limit = min(surplus, BATCH)
-            return limit > 0 and (_drop_audit(tx, limit, Audit.who == "nobody") or _drop_audit(tx, limit)) > 0
+        limit = min(surplus, BATCH)
+        if limit <= 0:
+            return False
+        with self._core.store.write(durable=False) as tx:
+            return (_drop_audit(tx, limit, Audit.who == "nobody") or _drop_audit(tx, limit)) > 0
 
     def _forget_touched(self) -> None:
         """A step under way needs no entry: its lane tells, and its end writes a new one."""
@@ -96,13 +133,13 @@ class Housekeeping:
         keep = self._core.clock.now().wall_ms - self._core.settings.results.keep_hours * HOUR_MS
         with self._core.store.read() as tx:
             left = Task.select(Task.instance_id)
-            over = plans.instances(
-                tx, Instance.deleted == True, Instance.changed_ms < keep, Instance.id.not_in(left)
-            )[:BATCH]
+            over = plans.instance_ids(
+                tx, BATCH, Instance.deleted == True, Instance.changed_ms < keep, Instance.id.not_in(left)
+            )
         if over:
             with self._core.store.write(durable=False) as tx:
-                for instance in over:
-                    plans.drop_instance(tx, instance.id)
+                for instance_id in over:
+                    plans.drop_instance(tx, instance_id)
 
 
 def _drop_audit(tx: Tx, limit: int, *conditions: Any) -> int:

@@ -23,7 +23,8 @@ from acsmpd.store.tables import Delivery, Picture, Result
 log = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
-BATCH = 500
+BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
+"""What goes in one transaction: everybody who writes waits for it."""
 TIDY_SECONDS = 2.0
 """How long one tidying may hold up the loop; what is left over goes at the next."""
 FOLDERS = ("results/pictures", "results/raw")
@@ -82,10 +83,12 @@ class Pictures:
 
     def _drop_results(self, now: Moment, limit: int, surplus: int | None, *conditions: Any) -> bool:
         """Drop at most `limit` of the oldest, no more than free `surplus` bytes; False if there was none."""
+        most = BATCH_BYTES if surplus is None else min(surplus, BATCH_BYTES)
+        with self._core.store.read() as tx:  # it may look at many before it finds one
+            ids = [row["id"] for row in _enough(results.oldest(tx, limit, *conditions), most)]
+        if not ids:
+            return False
         with self._core.store.write(durable=False) as tx:
-            ids = [row["id"] for row in _enough(results.oldest(tx, limit, *conditions), surplus)]
-            if not ids:
-                return False
             for destination, number in results.drop_deliveries(tx, Delivery.result_id.in_(ids)).items():
                 losses.note(tx, destination, "dropped", number, now.wall_ms)
             paths = results.drop_results(tx, ids)
@@ -107,11 +110,12 @@ class Pictures:
 
     def _evict(self, now: Moment, surplus: int | None, *conditions: Any) -> bool:
         """Take a batch of the oldest, no more than frees `surplus` bytes; False if there was none."""
-        with self._core.store.write(durable=False) as tx:
+        with self._core.store.read() as tx:
             rows = results.oldest_pictures(tx, BATCH, *conditions)
-            paths = list(dict.fromkeys(row["path"] for row in _enough(rows, surplus)))
-            if not paths:
-                return False
+        paths = list(dict.fromkeys(row["path"] for row in _enough(rows, surplus)))
+        if not paths:
+            return False
+        with self._core.store.write(durable=False) as tx:
             undelivered = results.undelivered_among(tx, paths)
             results.drop_pictures(tx, paths)
             if undelivered:

@@ -23,7 +23,6 @@ from acsmpd.engine.lanes import Lanes
 from acsmpd.faults import Permanent, Temporary
 from acsmpd.store import alarms, plans, results
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Delivery
 from acsmpd.wire.caller import Wire
 
 log = logging.getLogger(__name__)
@@ -37,6 +36,8 @@ REFUSALS = 5
 FAILURES = 8
 """Failures in a row after which an alarm says so; some minutes at the usual back-off."""
 TIDY_SECONDS = 60.0
+BATCH, EXPIRE_SECONDS = 500, 2.0
+"""Deliveries given up in one transaction, for which everybody who writes waits; and how long it may go on."""
 UNDELIVERABLE = "undeliverable"
 
 
@@ -75,10 +76,9 @@ class Relay:
 
     def _tidy(self, now: Moment) -> None:
         """Give up what is too old; forget destinations nothing waits for."""
-        before = now.wall_ms - self._core.settings.results.keep_hours * HOUR_MS
+        while self._expire(now) and self._core.clock.now().mono - now.mono <= EXPIRE_SECONDS:
+            continue
         with self._core.store.write(durable=False) as tx:
-            for destination, number in results.drop_deliveries(tx, Delivery.created_ms < before).items():
-                losses.note(tx, destination, "expired", number, now.wall_ms)
             losses.settle(tx, now.wall_ms)
             waiting = set(results.destinations(tx, DESTINATIONS))
             for destination in set(results.alarmed(tx, UNDELIVERABLE)) - waiting:
@@ -89,6 +89,15 @@ class Relay:
                 del self._failures[destination]
         for destination in idle:
             self._retries.clear(destination)
+
+    def _expire(self, now: Moment) -> bool:
+        """Give up a batch of what is too old; whether there was any."""
+        before = now.wall_ms - self._core.settings.results.keep_hours * HOUR_MS
+        with self._core.store.write(durable=False) as tx:
+            lost = results.drop_deliveries(tx, results.older_deliveries(before, BATCH))
+            for destination, number in lost.items():
+                losses.note(tx, destination, "expired", number, now.wall_ms)
+        return bool(lost)
 
     # --- one destination's job ------------------------------------------------------------------------------
 

@@ -28,5 +28,7 @@ def change(tx: Tx, ask_id: str, now_ms: int, **values: Any) -> None:
     tx.run(Ask.update(changed_ms=now_ms, **values).where(Ask.id == ask_id))
 
 
-def trim(tx: Tx, older_than_ms: int) -> int:
-    return int(tx.run(Ask.delete().where(Ask.state.in_(("done", "failed")), Ask.changed_ms < older_than_ms)))
+def trim(tx: Tx, older_than_ms: int, limit: int) -> int:
+    """Drop answered questions older than a moment, at most `limit` of them; returns how many went."""
+    old = Ask.select(Ask.id).where(Ask.state.in_(("done", "failed")), Ask.changed_ms < older_than_ms)
+    return int(tx.run(Ask.delete().where(Ask.id.in_(old.order_by(Ask.created_ms).limit(limit)))))

@@ -202,11 +202,13 @@ class Store:
         return self
 
     def _database(self, **pragmas: int) -> _Connections:
-        everywhere = {
+        everywhere: dict[str, int | str] = {
             "journal_mode": "wal",
             "busy_timeout": BUSY_TIMEOUT_MS,
             "foreign_keys": 1,
             "journal_size_limit": JOURNAL_LIMIT_BYTES,
+            # Debian's SQLite overwrites what is deleted: a purge would write all it frees, with everybody waiting
+            "secure_delete": "fast",
         }
         return _Connections(
             str(self.path), pragmas={**everywhere, **pragmas}, thread_safe=False, check_same_thread=False
@@ -253,8 +255,8 @@ class Store:
             self._watch.connect(reuse_if_open=True)
             return int(self._watch.execute_sql("PRAGMA data_version").fetchone()[0])
 
-    def checkpoint(self) -> None:
-        """Move the WAL into the database and shrink it, as far as open readers allow."""
+    def checkpoint(self) -> int:
+        """Move the WAL into the database and shrink it, as far as open readers allow; its bytes afterwards."""
         with self._lock, _words("cannot checkpoint the database"):
             self._brisk.connect(reuse_if_open=True)
             self._brisk.execute_sql(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
@@ -262,6 +264,14 @@ class Store:
                 self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
                 self._brisk.execute_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            return self.log_size()
+
+    def log_size(self) -> int:
+        """Bytes of the WAL."""
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def close(self) -> None:
         with self._lock:
@@ -282,4 +292,6 @@ def _words(what: str) -> Iterator[None]:
         text = str(error)
         if "full" in text:
             raise faults.NoSpace(f"{what}: the disk is full") from error
+        if "locked" in text:
+            text = f"another program has kept it locked for {BUSY_TIMEOUT_MS // 1000} s"
         raise faults.Internal(f"{what}: {text}") from error

@@ -38,6 +38,7 @@ def of_subject(tx: Tx, kind: str, subject: str) -> list[dict[str, Any]]:
     return tx.rows(Intent.select().where(Intent.kind == kind, Intent.subject == subject).order_by(Intent.id))
 
 
-def trim(tx: Tx, older_than_ms: int) -> int:
-    """Drop closed intents older than a moment; returns how many went."""
-    return int(tx.run(Intent.delete().where(Intent.outcome.is_null(False), Intent.begun_ms < older_than_ms)))
+def trim(tx: Tx, older_than_ms: int, limit: int) -> int:
+    """Drop closed intents older than a moment, at most `limit` of them; returns how many went."""
+    old = Intent.select(Intent.id).where(Intent.outcome.is_null(False), Intent.begun_ms < older_than_ms)
+    return int(tx.run(Intent.delete().where(Intent.id.in_(old.order_by(Intent.id).limit(limit)))))

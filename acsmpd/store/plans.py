@@ -122,6 +122,12 @@ def instances(tx: Tx, *conditions: Any) -> list[InstanceRow]:
     return structs(tx, query.where(*conditions) if conditions else query, InstanceRow)
 
 
+def instance_ids(tx: Tx, limit: int, *conditions: Any) -> list[str]:
+    """The ids of the oldest instances that fulfil the conditions."""
+    query = Instance.select(Instance.id).where(*conditions).order_by(Instance.number).limit(limit)
+    return [row["id"] for row in tx.rows(query)]
+
+
 def drop_instance(tx: Tx, instance_id: str) -> None:
     tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
     tx.run(Instance.delete().where(Instance.id == instance_id))

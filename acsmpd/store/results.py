@@ -129,6 +129,12 @@ def drop_deliveries(tx: Tx, *conditions: Any) -> dict[str, int]:
     return lost
 
 
+def older_deliveries(before_ms: int, limit: int) -> Any:
+    """The condition that a delivery is one of the oldest of those that are too old."""
+    old = Delivery.select(Delivery.id).where(Delivery.created_ms < before_ms)
+    return Delivery.id.in_(old.order_by(Delivery.created_ms, Delivery.id).limit(limit))
+
+
 def service_of(tx: Tx, instance_id: str, given: str) -> str | None:
     """Our AlgoServiceID for the one a device knows its service by; None if it cannot be told."""
     named = (

@@ -29,7 +29,7 @@ class Old(Bench):
         self.limits()
         settings = msgspec.structs.replace(self.core.settings, audit=Audit(**given))
         object.__setattr__(self.core, "settings", settings)
-        Housekeeping(self.core, {}).trim()
+        Housekeeping(self.core).trim()
 
     @property
     def left(self) -> dict[str, int]:

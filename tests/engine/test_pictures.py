@@ -51,6 +51,15 @@ def test_the_oldest_pictures_go_until_the_rest_fits(bench: Bench) -> None:
     assert bench.kept == [1, 2, 3, 4, 5], "a result outlives its pictures"
 
 
+def test_old_results_of_any_size_go_in_one_tidying(bench: Bench) -> None:
+    for _ in range(5):
+        bench.result(size=pictures.BATCH_BYTES // 2)
+    bench.clock.forward(4 * 3600)
+    young = bench.result(size=1)
+    tidy(bench, Results(keep_hours=3, pictures_keep_hours=3))
+    assert bench.kept == [young]
+
+
 def test_more_than_a_batch_goes_in_one_tidying(bench: Bench) -> None:
     for _ in range(pictures.BATCH // 5 + 3):
         bench.result(**{f"p{place}": b"x" for place in range(5)})

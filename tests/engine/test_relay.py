@@ -13,10 +13,12 @@ import pytest
 from acsmpd.engine import losses, relay
 from acsmpd.engine.engine import Engine
 from acsmpd.settings import Results
-from acsmpd.store.tables import Load, Task
+from acsmpd.store.tables import Delivery, Load, Task
 from tests.engine.results_bench import SITE, Bench, decoded, posting
 from tests.support.wait import wait_until
 from tests.wire.servers import OK, Handler, Server, replying, serving, unused_port
+
+OLD = {"instance_id": "inst", "url": "http://a:80/r", "destination": "http://a:80", "created_ms": 1}
 
 
 @pytest.fixture
@@ -298,6 +300,19 @@ def test_what_could_not_be_delivered_in_time_is_given_up_and_told(bench: Bench) 
         text = "results given up: 2 (2 not delivered in time)"
         assert bench.alarms(losses.KIND) == [(server.url, text, True)]
         assert bench.alarms("undeliverable")[0][2] is False, "nothing waits any more"
+
+
+def test_more_than_a_batch_is_given_up_at_once(bench: Bench) -> None:
+    bench.limits(Results(keep_hours=2))
+    old = [{**OLD, "result_id": number} for number in range(relay.BATCH + 3)]
+    with bench.store.write() as tx:
+        for row in (*old, {**OLD, "result_id": -1, "created_ms": bench.clock.now().wall_ms}):
+            tx.run(Delivery.insert(**row))
+    with posting(bench) as post:
+        post.step()
+    assert [row["result_id"] for row in bench.outbox] == [-1]
+    text = f"results given up: {len(old)} ({len(old)} not delivered in time)"
+    assert bench.alarms(losses.KIND) == [("http://a:80", text, True)]
 
 
 def test_the_count_of_losses_ends_a_day_after_the_last(bench: Bench) -> None:

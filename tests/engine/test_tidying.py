@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
-from acsmpd.engine.housekeeping import DAY_MS, HOUR_MS, TOUCHED_SECONDS, Housekeeping
+from acsmpd.engine.housekeeping import BATCH, DAY_MS, HELD, HOUR_MS, TOUCHED_SECONDS, Housekeeping
 from acsmpd.store import asks, facts, ledger, plans
-from acsmpd.store.tables import Ask, Intent
+from acsmpd.store.database import JOURNAL_LIMIT_BYTES
+from acsmpd.store.tables import Alarm, Ask, Intent
 from tests.engine.bench import Bench
 from tests.store.rows import CODE, NOW, add_task
 
 
-def tidy(works: Bench, more: dict[Any, int] | None = None) -> Housekeeping:
-    made = Housekeeping(works.core, more or {})
+def tidy(works: Bench, *more: Callable[[], None]) -> Housekeeping:
+    made = Housekeeping(works.core, more)
     made._scheduler.run_all()
     return made
 
 
 def test_nothing_is_due_at_once(works: Bench) -> None:
     ran: list[int] = []
-    made = Housekeeping(works.core, {lambda: ran.append(1): 60})
+    made = Housekeeping(works.core, [lambda: ran.append(1)])
     made.ensure(works.clock.moment)
     assert ran == []
     assert sorted(job.interval for job in made._scheduler.jobs) == [60, 60, 60, 60, 600]
@@ -37,7 +40,7 @@ def test_a_failing_job_is_logged_and_the_ones_after_it_run_again_and_again(
         raise ZeroDivisionError("by a test")
 
     with caplog.at_level(logging.ERROR):
-        made = tidy(works, {fails: 1, lambda: ran.append(1): 1})
+        made = tidy(works, fails, lambda: ran.append(1))
         made._scheduler.run_all()
     assert ran == [1, 1]
     assert [record.getMessage() for record in caplog.records] == ["housekeeping failed: fails"] * 2
@@ -48,18 +51,54 @@ def test_the_log_of_the_database_is_shrunk(works: Bench) -> None:
         facts.put(tx, "big", "x" * 100_000)
     log = works.store.path.with_name("acsmpd.db-wal")
     assert log.stat().st_size > 100_000
-    Housekeeping(works.core, {})._checkpoint()
+    Housekeeping(works.core).checkpoint()
     assert log.stat().st_size == 0
+
+
+def test_a_log_that_a_reader_holds_is_told_until_it_has_shrunk(works: Bench) -> None:
+    made = Housekeeping(works.core)
+    with sqlite3.connect(works.store.path, isolation_level=None) as outside:
+        outside.execute("BEGIN")
+        outside.execute("SELECT count(*) FROM fact").fetchall()
+        with works.store.write() as tx:
+            facts.put(tx, "big", "x" * (JOURNAL_LIMIT_BYTES + 1))
+        made.checkpoint()
+        assert alarm(works) == [], "it may be a short one"
+        made.checkpoint()
+        [(text, until)] = alarm(works)
+        assert (text[:41], until) == ("the log of the database has 8 MiB and can", None)
+        outside.execute("COMMIT")
+    outside.close()
+    made.checkpoint()
+    [(_, until)] = alarm(works)
+    assert until is not None
+    assert works.store.log_size() < JOURNAL_LIMIT_BYTES
+
+
+def alarm(works: Bench) -> list[tuple[str, int | None]]:
+    with works.store.read() as tx:
+        return [(row["text"], row["until_ms"]) for row in tx.rows(Alarm.select().where(Alarm.kind == HELD))]
+
+
+def test_a_clock_put_back_does_not_stop_the_jobs(works: Bench) -> None:
+    ran: list[int] = []
+    made = Housekeeping(works.core, [lambda: ran.append(1)])
+    for job in made._scheduler.jobs:
+        assert job.next_run is not None
+        job.next_run += timedelta(hours=1)  # as it looks when the clock of the wall went back
+    made.ensure(works.clock.moment)
+    made.ensure(works.clock.moment)
+    assert ran == [1]
 
 
 def test_old_intents_and_answered_asks_go(works: Bench) -> None:
     with works.store.write() as tx:
-        for age in (DAY_MS + 1, 0):
+        for age in (*range(DAY_MS + 1, DAY_MS + BATCH + 3), 0):
             one = ledger.begin(
                 tx, kind="task", subject=str(age), device=CODE, step="x", attempt=1, now_ms=NOW - age
             )
             ledger.close(tx, one, "done", "", NOW)
-        for age in (7 * DAY_MS + 1, 0):
+        for age in (*range(7 * DAY_MS + 1, 7 * DAY_MS + BATCH + 3), 0):
             asks.put(tx, str(age), "import", "u", {}, NOW - age)
             asks.change(tx, str(age), NOW - age, state="done")
     tidy(works)

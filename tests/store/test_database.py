@@ -243,7 +243,7 @@ def test_checkpoint_empties_the_log(store: Store) -> None:
     put(store, "x" * 200_000)
     log = store.path.with_name("acsmpd.db-wal")
     assert log.stat().st_size > 200_000
-    store.checkpoint()
+    assert store.checkpoint() == 0
     assert log.stat().st_size == 0
     assert value(store) == "x" * 200_000
 
@@ -254,12 +254,39 @@ def test_a_checkpoint_beside_an_open_reader_does_no_harm(store: Store) -> None:
         assert facts.get(tx, "n") == 1
         put(store, 2)
         before = time.monotonic()
-        store.checkpoint()
+        assert store.checkpoint() == store.path.with_name("acsmpd.db-wal").stat().st_size > 0
         assert time.monotonic() - before < 2  # writers wait for it
         assert facts.get(tx, "n") == 1
     assert value(store) == 2
     with store.write(durable=False) as tx:
         assert tx.sql("PRAGMA busy_timeout") == [(BUSY_TIMEOUT_MS,)]
+
+
+def test_a_purge_writes_little(store: Store) -> None:
+    """Every writer waits for it: what is deleted must not be overwritten, as Debian's SQLite does by itself."""
+    for number in range(40):
+        put(store, "x" * 100_000, f"f{number}")
+    store.checkpoint()
+    with store.write(durable=False) as tx:
+        tx.run(Fact.delete())
+    assert store.log_size() < 400_000
+
+
+def test_a_lock_that_another_program_holds_is_told_in_words(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    impatient = Store(store.path).open()
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(faults.Internal, match="cannot write to the database: another program has kept it lo"):
+        put(impatient, 1)
+    assert value(impatient) is None  # readers do not mind
+    other.execute("ROLLBACK")
+    put(impatient, 2)
+    other.close()
+    impatient.close()
+    assert value(store) == 2
 
 
 # --- a full disk --------------------------------------------------------------------------------------------
