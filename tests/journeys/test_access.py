@@ -15,6 +15,7 @@ from acsmpd.spec.operation import Access, Operation
 from acsmpd.spec.tables import OPERATIONS
 from acsmpd.store import accounts
 from tests.journeys.conftest import Ahead
+from tests.journeys.rights import WANTED
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import PACKAGE_ID, make_package
 from tests.support.registering import (
@@ -120,14 +121,15 @@ def test_every_role_on_every_row(site: Site, who: str) -> None:
             )
     refusal = "no token" if who == "nobody" else "not allowed"
     wanted = {
-        row.id: ("taken", row.planned) if row.access in MAY[who] | ANYBODY else (refusal, False)
+        row.id: ("taken", row.planned) if WANTED[row.id] in MAY[who] | ANYBODY else (refusal, False)
         for row in SERVED
     }
     assert found == wanted
 
 
 def test_the_table_covers_every_access_there_is() -> None:
-    assert {row.access for row in SERVED} == set(Access)
+    assert {row.id for row in SERVED} == set(WANTED)
+    assert set(WANTED.values()) == set(Access)
     assert len(SERVED) > 100
 
 
