@@ -24,6 +24,8 @@ from acsmpd.store import migrations
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_MS = 100
 """How long a checkpoint waits for readers: all writers wait for it."""
+LOCKED_OUT_MS = 100
+"""How long a write waits for another program that has just outlasted BUSY_TIMEOUT_MS: all writers wait behind it."""
 JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
 
 
@@ -183,6 +185,7 @@ class Store:
         self.path = path
         self._lock = threading.RLock()
         self._closed = True
+        self._locked_out = False
 
     def open(self) -> Store:
         """Open the file, bring its schema to this version; raises faults.Internal with words if it cannot."""
@@ -222,7 +225,7 @@ class Store:
                 raise faults.Internal("cannot write to the database: it is closed")
             database = self._durable if durable else self._brisk
             database.connect(reuse_if_open=True)
-            database.execute_sql("BEGIN IMMEDIATE")
+            self._begin(database)
             try:
                 yield Tx(database)
                 database.execute_sql("COMMIT")
@@ -230,6 +233,16 @@ class Store:
                 with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
                     database.execute_sql("ROLLBACK")
                 raise
+
+    def _begin(self, database: peewee.SqliteDatabase) -> None:
+        """Those who queue behind one that waited in vain do not each wait as long: that would stop everything."""
+        with _patience(database, LOCKED_OUT_MS) if self._locked_out else contextlib.nullcontext():
+            try:
+                database.execute_sql("BEGIN IMMEDIATE")
+            except peewee.OperationalError as error:
+                self._locked_out = "locked" in str(error)
+                raise
+        self._locked_out = False
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
@@ -259,11 +272,8 @@ class Store:
         """Move the WAL into the database and shrink it, as far as open readers allow; its bytes afterwards."""
         with self._lock, _words("cannot checkpoint the database"):
             self._brisk.connect(reuse_if_open=True)
-            self._brisk.execute_sql(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
-            try:
+            with _patience(self._brisk, CHECKPOINT_MS):
                 self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            finally:
-                self._brisk.execute_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             return self.log_size()
 
     def log_size(self) -> int:
@@ -282,6 +292,16 @@ class Store:
 
 
 @contextlib.contextmanager
+def _patience(database: peewee.SqliteDatabase, milliseconds: int) -> Iterator[None]:
+    """Wait so long for the locks of others, inside."""
+    database.execute_sql(f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        yield
+    finally:
+        database.execute_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+
+@contextlib.contextmanager
 def _words(what: str) -> Iterator[None]:
     """Say in words what SQLite says in codes: a full disk is NoSpace, anything else Internal."""
     try:
@@ -293,5 +313,5 @@ def _words(what: str) -> Iterator[None]:
         if "full" in text:
             raise faults.NoSpace(f"{what}: the disk is full") from error
         if "locked" in text:
-            text = f"another program has kept it locked for {BUSY_TIMEOUT_MS // 1000} s"
+            text = f"another program has kept it locked for more than {BUSY_TIMEOUT_MS / 1000:g} s"
         raise faults.Internal(f"{what}: {text}") from error

@@ -272,18 +272,34 @@ def test_a_purge_writes_little(store: Store) -> None:
     assert store.log_size() < 400_000
 
 
-def test_a_lock_that_another_program_holds_is_told_in_words(
+def test_those_who_queue_behind_a_lock_of_another_program_do_not_wait_one_after_the_other(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1500)
     impatient = Store(store.path).open()
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(faults.Internal, match="cannot write to the database: another program has kept it lo"):
-        put(impatient, 1)
+    told: list[str] = []
+
+    def fail() -> None:
+        with pytest.raises(faults.Internal) as caught:
+            put(impatient, 1)
+        told.append(caught.value.message)
+
+    threads = [threading.Thread(target=fail) for _ in range(8)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert time.monotonic() - begun < 6  # eight times 1.5 s is 12
+    words = "cannot write to the database: another program has kept it locked for more than 1.5 s"
+    assert told == [words] * 8
     assert value(impatient) is None  # readers do not mind
     other.execute("ROLLBACK")
     put(impatient, 2)
+    with impatient.write() as tx:
+        assert tx.sql("PRAGMA busy_timeout") == [(1500,)]
     other.close()
     impatient.close()
     assert value(store) == 2
