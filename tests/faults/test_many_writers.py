@@ -16,7 +16,7 @@ import pytest
 
 from acsmpd.engine import housekeeping
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES
-from tests.faults.writers import Writer, eight
+from tests.faults.writers import Results, Writer, eight
 from tests.support.daemon import Daemon, daemon
 from tests.support.wait import wait_until
 
@@ -68,12 +68,15 @@ def whole(box: Daemon, writers: list[Writer], seconds: float) -> None:
         wait_until(lambda: count(plain, "result") <= ROWS, seconds=seconds, what="the purge has come round")
         for one in writers:
             one.check(plain)
-        assert sum(one.turns for one in writers[:3]) > ROWS, "there was something to purge"
-        assert count(plain, "result") == ROWS, "no more went than had to"
+        assert count(plain, "result") == min(ROWS, posted(writers)), "no more went than had to"
         assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     text = box.log.read_text()
     assert "locked" not in text
     assert "Traceback" not in text, text[-3000:]
+
+
+def posted(writers: list[Writer]) -> int:
+    return sum(one.turns for one in writers if isinstance(one, Results))
 
 
 def count(plain: sqlite3.Connection, table: str) -> int:
@@ -96,6 +99,7 @@ def test_nobody_hears_of_a_lock_and_nothing_answered_is_lost(
 ) -> None:
     with writing(box) as writers:
         go_on(writers, SECONDS)
+    assert posted(writers) > ROWS, "there was something to purge"
     with capsys.disabled():
         print(f" [{', '.join(f'{one.name} {one.turns}' for one in writers)}] ", end="")
     wait_until(lambda: wal(box) == 0, what="a checkpoint that ends with an empty log")
@@ -137,7 +141,7 @@ def alarms(box: Daemon) -> list[dict[str, Any]]:
 
 
 def grown(box: Daemon) -> bool:
-    return wal(box) > 2 * JOURNAL_LIMIT_BYTES
+    return wal(box) > JOURNAL_LIMIT_BYTES
 
 
 def shrunk(box: Daemon) -> bool:
@@ -147,13 +151,13 @@ def shrunk(box: Daemon) -> bool:
 def test_a_reader_that_stays_is_told_of_and_the_log_shrinks_when_it_ends(box: Daemon) -> None:
     with writing(box) as writers:
         with reader(box):
-            wait_until(lambda: grown(box), what="a log the reader holds")
+            wait_until(lambda: grown(box), seconds=60, what="a log the reader holds")
             [told] = wait_until(lambda: alarms(box), what="an alarm")
             go_on(writers, 5)
             assert grown(box)
         wait_until(lambda: shrunk(box), what="a small log, beside the writers")
         with reader(box):
-            wait_until(lambda: grown(box), what="a log that is held once more")
+            wait_until(lambda: grown(box), seconds=60, what="a log that is held once more")
     assert told["Text"].startswith("the log of the database has ")
     wait_until(lambda: shrunk(box), what="a small log, with nobody writing")
     wait_until(lambda: all(one["Until"] for one in alarms(box)), what="the end of the alarm")

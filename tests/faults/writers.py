@@ -16,7 +16,7 @@ from tests.support.fake_speaking import Voice
 from tests.support.packaging import make_package, task_info
 
 FILES, TASKS = "/ACSMP/AlgoFilePackages", "/ACSMP/Tasks"
-FILLING = "x" * 30_000
+FILLING = "x" * 60_000
 
 
 class Writer(threading.Thread):
