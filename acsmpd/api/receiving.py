@@ -15,7 +15,7 @@ from acsmpd.decide import box_results
 from acsmpd.decide import results as decided
 from acsmpd.packages.multipart import FormLimits, Part, multipart_parts
 from acsmpd.spec.json_text import decode, scan
-from acsmpd.spec.messages.extensions import ResultRequest
+from acsmpd.spec.messages.results import ResultRequest
 from acsmpd.spec.reading import read_strict
 from acsmpd.store.results import RAW
 

@@ -26,7 +26,7 @@ from acsmpd.api.platform import Platform
 from acsmpd.clock import Clock, Moment
 from acsmpd.security.links import LinkSigner
 from acsmpd.settings import Results, Settings
-from acsmpd.spec.messages.extensions import ResultSearchRequest
+from acsmpd.spec.messages.results import ResultSearchRequest
 from acsmpd.spec.reading import read_strict
 from acsmpd.spec.tables import BY_ID
 from acsmpd.store import facts, plans

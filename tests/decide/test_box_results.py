@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from acsmpd import faults
 from acsmpd.decide.box_results import MAX_EVENTS, Converted, results_of
-from acsmpd.spec.messages.extensions import ResultRequest
+from acsmpd.spec.messages.results import ResultRequest
 from acsmpd.spec.reading import read_strict
 
 EAST = timezone(timedelta(hours=8))

@@ -15,7 +15,7 @@ from acsmpd.api.access import RIGHTS
 from acsmpd.cli import cli
 from acsmpd.packages.manifest import read_manifest
 from acsmpd.settings.declared import all_declared
-from acsmpd.spec.messages.extensions import ResultRequest
+from acsmpd.spec.messages.results import ResultRequest
 from acsmpd.spec.reading import read_strict
 from acsmpd.spec.tables import OPERATIONS
 from acsmpd.version import VERSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.spec.messages import extensions
+from acsmpd.spec.messages import extensions, results
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.messages.services import AlgoServiceDetailResponse
 from acsmpd.spec.operation import MIB, Access, Face, Operation
@@ -229,7 +229,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "receive_result",
         "POST",
         "Results/<InstanceID>/<Signature>",
-        extensions.ResultRequest,
+        results.ResultRequest,
         EmptyResponse,
         Access.RESULT,
         "Take a result from an algorithm service",
@@ -242,8 +242,8 @@ SUBJECTS: tuple[Operation, ...] = (
         "search_results",
         "POST",
         "Results/Search",
-        extensions.ResultSearchRequest,
-        extensions.ResultSearchResponse,
+        results.ResultSearchRequest,
+        results.ResultSearchResponse,
         "List results",
     ),
     _read(
@@ -251,7 +251,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "GET",
         "Results/<ResultID>",
         None,
-        extensions.ResultDetailResponse,
+        results.ResultDetailResponse,
         "One result",
         path={"ResultID": PathName},
     ),
