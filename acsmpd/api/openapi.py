@@ -11,9 +11,10 @@ import msgspec
 
 from acsmpd import faults
 from acsmpd.api.schemas import Json, Schemas, either, form_of, inline, schemas_of
+from acsmpd.decide.results import PICTURE_TYPES
 from acsmpd.spec.message import Envelope
 from acsmpd.spec.messages.extensions import Binary, Document
-from acsmpd.spec.operation import Access, Face, Operation
+from acsmpd.spec.operation import MIB, Access, Face, Operation
 from acsmpd.spec.scalars import Code20, ComputilityType, Positive
 from acsmpd.spec.tables import OPERATIONS
 from acsmpd.version import VERSION
@@ -85,6 +86,25 @@ _WITHOUT_FILE: dict[str, Json] = {
         "properties": {"Url": {"type": "string"}},
         "not": {"required": ["File"]},
     },
+}
+# What a row that answers a file answers it as.
+_MEDIA: dict[str, tuple[str, ...]] = {
+    "acsmp.download_package": ("application/x-tar",),
+    "acsmp.get_result_image": PICTURE_TYPES,
+}
+_NO_SPACE = "Code 50701: no space left in the data directory."
+_NO_IMAGES = "Code 50101: the package is an image; this box runs artifact packages only."
+# Failures on the side of the server that say something of the request or of others, beside 50000.
+_SERVER_FAILURES: dict[str, dict[str, str]] = {
+    "acsmp.import_algo_file_package": {
+        "502": "Code 50201: the host of Url refused.",
+        "504": "Code 50401: the host of Url did not answer, or it goes on; Message names where to look.",
+    },
+    "acsmp.install_algo_service": {"501": _NO_IMAGES},
+    "acsmp.update_algo_service": {"501": _NO_IMAGES},
+    "acsmp.create_task": {"501": "Code 50100: INSPECTIVE plans and day windows are planned."},
+    "cad.install_algo_package": {"501": _NO_IMAGES},
+    "cad.create_algo_task": {"501": _NO_IMAGES},
 }
 # The form boxes of one lineage send results in: an event as JSON, and its pictures.
 _ALARM_FORM: Json = {
@@ -282,12 +302,22 @@ def _responses(rows: list[Operation], schemas: Schemas) -> Json:
     responses: Json = {"200": {"description": _success(rows[0]), "content": content}}
     if any(row.response is Binary for row in rows):
         responses["206"] = {"description": "The range that was asked for.", "content": content}
+    for status, told in _server_failures(rows).items():
+        responses[status] = {"$ref": f"#/components/responses/Failure{form}", "description": told}
     if any(row.planned for row in rows):
         responses["501"] = {"$ref": f"#/components/responses/Planned{form}"}
     if rows[0].id == "plain.readyz":
         responses["503"] = {"description": "Something is not well; Faults names it.", "content": content}
     responses["default"] = {"$ref": f"#/components/responses/Failure{form}"}
     return responses
+
+
+def _server_failures(rows: list[Operation]) -> dict[str, str]:
+    """Status and meaning of what these rows answer beside a general failure; who writes needs room."""
+    found = {status: told for row in rows for status, told in _SERVER_FAILURES.get(row.id, {}).items()}
+    if any(not row.planned and (row.audit == "always" or row.body_cap > MIB) for row in rows):
+        found["507"] = _NO_SPACE
+    return found
 
 
 def _success(row: Operation) -> str:
@@ -299,7 +329,7 @@ def _success(row: Operation) -> str:
 def _answers(rows: list[Operation], schemas: Schemas) -> Json:
     """The content of a 200. On /CAD and /CAP a business fault is one too, unless a setting says otherwise."""
     if rows[0].response is Binary:
-        return {"image/jpeg" if "/Images/" in rows[0].uri else "application/octet-stream": {"schema": _FILE}}
+        return {media: {"schema": _FILE} for media in _MEDIA[rows[0].id]}
     found = [_answer(row, schemas) for row in rows]
     found += [schemas.failure(row) for row in rows if row.face in (Face.CAD, Face.CAP)]
     return {JSON: {"schema": either(found)}}

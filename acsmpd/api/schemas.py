@@ -186,7 +186,7 @@ def _readings(member: Json, instead: dict[str, Json]) -> list[Json]:
 def _misprints(choices: list[Any]) -> list[str]:
     """The further spellings of an enumeration's values that are read."""
     found = [wrong for wrong, right in VALUES.items() if right in choices]
-    if set(choices) in map(set, CASELESS):
+    if frozenset(choices) in CASELESS:
         found += [
             spelled for choice in choices for spelled in (choice.lower(), choice.capitalize(), choice.upper())
         ]

@@ -32,6 +32,9 @@ UNUSABLE = "no usable address"
 _YEAR_2001_MS, _YEAR_2096_MS = 10**12, 4 * 10**12
 _DATA_URL = re.compile(r"data:[^,]{0,100};base64,")
 _KINDS = ((b"\xff\xd8\xff", "image/jpeg", ".jpg"), (b"\x89PNG\r\n\x1a\n", "image/png", ".png"))
+_UNKNOWN_KIND = ("application/octet-stream", ".bin")
+PICTURE_TYPES = (*(content_type for _, content_type, _ in _KINDS), _UNKNOWN_KIND[0])
+"""What a picture may be answered as."""
 
 
 # --- pictures -----------------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ def picture_kind(head: bytes) -> tuple[str, str]:
     for magic, content_type, suffix in _KINDS:
         if head.startswith(magic):
             return content_type, suffix
-    return "application/octet-stream", ".bin"
+    return _UNKNOWN_KIND
 
 
 def split_pictures(body: Mapping[str, Any]) -> tuple[Json, list[tuple[int, str]]]:

@@ -48,7 +48,9 @@ VALUES: dict[str, str] = {
 }
 
 # Enumerations that are read in any case from applications too.
-CASELESS: tuple[tuple[str, ...], ...] = (("asc", "desc"), ("image", "artifact"), ("Engine", "FilePackage"))
+CASELESS: frozenset[frozenset[str]] = frozenset(
+    map(frozenset, (("asc", "desc"), ("image", "artifact"), ("Engine", "FilePackage")))
+)
 
 # Part 5 F.4: a service state stands where the state of a download is meant.
 NUMBERS: dict[str, int] = {"RUNNING": 3}

@@ -118,7 +118,7 @@ def fold_choice(value: Any, shape: Shape) -> Any:
     """A misprinted value of an enumeration as the right one, anything else unchanged."""
     if not isinstance(value, str) or value in shape.choices:
         return value
-    if shape.choices in CASELESS:
+    if frozenset(shape.choices) in CASELESS:
         return next((choice for choice in shape.choices if choice.lower() == value.lower()), value)
     right = VALUES.get(value)
     return right if right in shape.choices else value

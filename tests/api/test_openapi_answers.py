@@ -98,12 +98,30 @@ def test_every_envelope_holds_the_data_of_its_row(row: Operation) -> None:
 
 @pytest.mark.parametrize(
     ("row_id", "media"),
-    [("acsmp.get_result_image", "image/jpeg"), ("acsmp.download_package", "application/octet-stream")],
+    [
+        ("acsmp.get_result_image", ("image/jpeg", "image/png", "application/octet-stream")),
+        ("acsmp.download_package", ("application/x-tar",)),
+    ],
 )
-def test_files_are_answered_as_bytes_and_in_ranges(row_id: str, media: str) -> None:
+def test_files_are_answered_as_bytes_and_in_ranges(row_id: str, media: tuple[str, ...]) -> None:
     responses = operation_of(row_id)["responses"]
     for status in ("200", "206"):
-        assert responses[status]["content"] == {media: {"schema": {"type": "string", "format": "binary"}}}
+        assert responses[status]["content"] == {
+            one: {"schema": {"type": "string", "format": "binary"}} for one in media
+        }
+
+
+def test_failures_of_the_server_are_named_where_they_are_answered() -> None:
+    found = {
+        row.id: {status for status in operation_of(row.id)["responses"] if status.startswith("5")}
+        for row in SERVED
+        if not row.planned
+    }
+    assert found["acsmp.get_task"] == set()
+    assert found["acsmp.delete_task"] == found["acsmp.receive_result"] == {"507"}
+    assert found["acsmp.create_task"] == found["acsmp.install_algo_service"] == {"501", "507"}
+    assert found["acsmp.import_algo_file_package"] == {"502", "504", "507"}
+    assert answer_of("acsmp.create_task", "501").is_valid({"Code": 50100, "Message": "no", "RequestID": "r"})
 
 
 def test_health_and_this_document_have_no_envelope() -> None:

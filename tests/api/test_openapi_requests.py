@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from acsmpd.api import openapi
+from acsmpd.api.schemas import schemas_of
 from acsmpd.faults import Fault
 from acsmpd.spec.messages.instances import TaskInstanceUpdateRequest
 from acsmpd.spec.operation import Operation
@@ -166,6 +167,7 @@ def test_an_environment_may_be_a_map_where_it_is_read_as_one() -> None:
     [
         ("acsmp.search_task_instances", "Status", "STOPPED"),
         ("acsmp.register_compute", "Type", "FRONT_END_DEVIE"),
+        ("acsmp.search_algo_file_packages", "AlgoFilePackageType", "ARTIFACT"),
         ("cap.push_exec_file", "Type", "ARTIFACT"),
     ],
 )
@@ -177,6 +179,20 @@ def test_misprinted_values_are_shown_as_not_to_be_used(row_id: str, member: str,
     for name, schema in DOCUMENT["components"]["schemas"].items():
         if name.endswith(("Response", "Result", "Info")):
             assert misprint not in json.dumps(schema["properties"])
+
+
+def test_every_value_that_is_named_is_read() -> None:
+    described, refused = schemas_of(SERVED), []
+    for row in SERVED:
+        if row.request is None:
+            continue
+        for name, member in described.component(row.request)["properties"].items():
+            for value in [one for part in member.get("anyOf", [member]) for one in part.get("enum", [])]:
+                try:
+                    read_strict(row.request, json.dumps({name: value}).encode())
+                except Fault as fault:
+                    refused += [(row.id, name, value)] * fault.message.startswith(f"$.{name}:")
+    assert refused == []
 
 
 def test_patterns_hold_nothing_other_engines_do_not_know() -> None:

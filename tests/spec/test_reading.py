@@ -233,6 +233,7 @@ def test_of_duplicate_members_the_last_wins() -> None:
         (instances.TaskInstanceListRequest, {"ID": "a"}, "id", "a"),
         (instances.TaskInstanceStopRequest, {"IDs": [1, "a"]}, "ids", [1, "a"]),
         (paging.ApiOrder, {"Direction": "DESC"}, "direction", "desc"),
+        (packages.AlgoFilePackageListRequest, {"AlgoFilePackageType": "Image"}, "algo_file_package_type", "image"),
         (packages.AlgoFilePackageForm, {"MD5 ": "a" * 32}, "md5", "a" * 32),
         (capabilities.AlgoDefPageRequest, {"AlgoDefCodes": None, "EngineCodeList": None}, "algo_def_codes", None),
         (services.AlgoServiceUnInstallRequest, {"AlgoFilePackageID": "1", "ComputilityCode": CODE, "AlgoServiceID": ["a"]}, "algo_service_id", ["a"]),
