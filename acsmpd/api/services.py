@@ -55,6 +55,7 @@ def install_in(
             return existing
     if device.family is Family.LOCAL:
         check_local(package, [item["Name"] for item in env])
+        _check_replicas(platform, replicas)
     service_id = str(uuid.uuid4())
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False, origin=origin)
     services.add_service(
@@ -115,6 +116,17 @@ def check_local(package: dict[str, Any], names: list[str]) -> None:
     ours = reserved_names(names)
     if ours:
         raise faults.InvalidField(f"$.Env: {', '.join(ours)[:200]} is set by this box, not by a request")
+
+
+def _check_replicas(platform: Platform, replicas: int) -> None:
+    """Every replica is an engine with a port of its own: a wish for more could never be reached."""
+    ports = platform.settings.runtime
+    most = ports.port_to - ports.port_from + 1
+    if replicas > most:
+        raise faults.ReplicasNotPossible(
+            f"$.Replicas: this box runs at most {most} engines, one for each port from {ports.port_from} to "
+            f"{ports.port_to}, not {replicas}"
+        )
 
 
 def _service_settled(tx: Tx, service_id: str) -> bool:
@@ -263,13 +275,15 @@ def update_service(platform: Platform, call: Call) -> Reply:
             )
         device = serving_device(tx, loads[0].device)
         package_id = _reconfigure(tx, service, loads, device, asked, now, force=call.flag("Force"))
-        _rescale(tx, {**service, "package_id": package_id}, device, asked.replicas, now)
+        _rescale(platform, tx, {**service, "package_id": package_id}, device, asked.replicas, now)
         row = tx.rows(services.search(Service.id == service_id))[0]
     platform.wake()
     return Reply(service_item(platform, row, device), settled=lambda tx: _service_settled(tx, service_id))
 
 
-def _rescale(tx: Tx, service: dict[str, Any], device: Device, replicas: int | None, now_ms: int) -> None:
+def _rescale(
+    platform: Platform, tx: Tx, service: dict[str, Any], device: Device, replicas: int | None, now_ms: int
+) -> None:
     """Loads numbered from 0 up; the first one is what a search shows of the service, so the last ones go."""
     if replicas is None or replicas == service["replicas"]:
         return
@@ -277,6 +291,7 @@ def _rescale(tx: Tx, service: dict[str, Any], device: Device, replicas: int | No
         raise faults.ReplicasNotPossible(
             f"computility {device.code} runs one replica of a package, not {replicas}"
         )
+    _check_replicas(platform, replicas)
     here = (Load.service_id == service["id"], Load.wanted == True)
     there = {row["replica"]: row["id"] for row in tx.rows(Load.select(Load.id, Load.replica).where(*here))}
     for number in sorted(set(range(replicas)) - set(there)):

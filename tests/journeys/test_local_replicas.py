@@ -15,6 +15,7 @@ from tests.support.daemon import Daemon, daemon
 from tests.support.engines import Misbehaving, hands, the_hand
 from tests.support.packaging import task_info
 from tests.support.site import Site, running
+from tests.support.state import refused, unchanged
 from tests.support.wait import wait_until
 
 QUICK = {"runtime_health_interval_seconds": "0.3", "runtime_stop_timeout_seconds": "2"}
@@ -58,6 +59,20 @@ def test_replicas_are_engines_of_their_own_and_can_be_changed(site: Site, tame: 
     assert len(first & set(tame.pids())) == 1
     engines.unload(site, tame.id, service)
     assert tame.traces() == []
+
+
+@pytest.mark.parametrize("replicas", [21, 2**63 - 1])
+def test_more_replicas_than_engines_have_ports_are_refused_at_once(
+    site: Site, tame: Misbehaving, replicas: int
+) -> None:
+    body = {"AlgoFilePackageID": tame.id, "ComputilityCode": site.settings.site_code, "Replicas": replicas}
+    with unchanged(site):
+        refused(site.client.post("/ACSMP/AlgoServices/Devices", body), 409, 40903, "$.Replicas", "at most 20")
+    service = engines.load(site, tame.id)
+    with unchanged(site):
+        answer = site.client.put(f"/ACSMP/AlgoServices/{service}", {"Replicas": replicas})
+        refused(answer, 409, 40903, "$.Replicas", "at most 20")
+    engines.unload(site, tame.id, service)
 
 
 def test_another_environment_replaces_the_engines(site: Site, tame: Misbehaving) -> None:
