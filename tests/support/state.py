@@ -53,7 +53,7 @@ def unchanged(site: Site, *, but: tuple[str, ...] = ()) -> Iterator[None]:
         assert name in but or after[name] == rows, f"{name} changed"
 
 
-class _From(HTTPAdapter):
+class From(HTTPAdapter):
     """Connects from an address of this machine's own choice."""
 
     def __init__(self, address: str) -> None:
@@ -72,7 +72,7 @@ def ask_from(
     headers |= more.pop("headers", {})
     with requests.Session() as session:
         session.trust_env = False
-        session.mount("http://", _From(address))
+        session.mount("http://", From(address))
         return Answer(
             session.request(method, site.url + path, json=body, headers=headers, timeout=30, **more)
         )
