@@ -119,10 +119,11 @@ def _fetch(tx: Tx, asked: AlgoFilePackageRequest, origin: str, now_ms: int) -> N
 
 @handles("cad.delete_algo_file_package")
 def delete(platform: Platform, call: Call) -> Reply:
-    """Refused while it is loaded. A file that others use too stays here for them."""
+    """Refused while it is loaded; a fetch of it is stopped. A file that others use too stays here for them."""
     package_id, origin, now = call.path["AlgoFilePackageID"], scope.origin_of(call.caller), call.now.wall_ms
     with platform.store.write() as tx:
         scope.withdraw(tx, origin, package_id, now)
+    platform.wake()
     hold(platform, HOLD_SECONDS, lambda tx: not scope.is_coming(tx, origin, package_id))
     with platform.store.write() as tx:
         if scope.is_coming(tx, origin, package_id):

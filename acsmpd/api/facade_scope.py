@@ -67,15 +67,16 @@ def fetches(tx: Tx, origin: str, package_id: str | None = None) -> list[dict[str
 
 
 def is_coming(tx: Tx, origin: str, package_id: str) -> bool:
-    return any(row["state"] in ("open", "running") for row in fetches(tx, origin, package_id))
+    return any(row["state"] in asks.WAITING for row in fetches(tx, origin, package_id))
 
 
 def withdraw(tx: Tx, origin: str, package_id: str, now_ms: int) -> None:
-    """Fetches that have not begun are not wanted any more."""
+    """Its fetches are not wanted any more."""
     for row in fetches(tx, origin, package_id):
-        if row["state"] == "open":
-            answer = {"Code": faults.NotFound.code, "Message": "withdrawn by the platform that asked for it"}
-            asks.change(tx, row["id"], now_ms, state="failed", answer=answer)
+        if row["state"] in asks.WAITING:
+            asks.withdraw(
+                tx, row, now_ms, faults.NotFound.code, "withdrawn by the platform that asked for it"
+            )
 
 
 # --- packages in sight -----------------------------------------------------------------------------------

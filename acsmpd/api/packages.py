@@ -16,7 +16,7 @@ from acsmpd.api.filters import created_between
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.api.waiting import hold
+from acsmpd.api.waiting import hold, wait_seconds
 from acsmpd.packages.intake import Received
 from acsmpd.packages.multipart import Part, multipart_parts
 from acsmpd.spec import times
@@ -100,7 +100,8 @@ def _import_url(platform: Platform, call: Call, form: AlgoFilePackageForm) -> Re
     with platform.store.write() as tx:
         asks.put(tx, ask_id, "package", form.url, {"Url": form.url, "MD5": form.md5}, call.now.wall_ms)
     platform.wake()
-    seconds = float(platform.settings.packages.url_wait_seconds)
+    given = call.query.get("Wait")
+    seconds = wait_seconds(given) if given else float(platform.settings.packages.url_wait_seconds)
     if not hold(platform, seconds, lambda tx: _ended(tx, ask_id)):
         raise faults.NoAnswerInTime(f"the package is still being fetched; see /ACSMP/PackageImports/{ask_id}")
     with platform.store.read() as tx:
@@ -125,9 +126,7 @@ def _stored_fault(answer: dict[str, Any]) -> faults.Fault:
 @handles("acsmp.get_package_import")
 def show_import(platform: Platform, call: Call) -> PackageImport:
     with platform.store.read() as tx:
-        row = asks.get(tx, call.path["ID"])
-    if row is None or row["kind"] != "package":
-        raise faults.NotFound(f"no import {call.path['ID']}")
+        row = _import(tx, call.path["ID"])
     answer = row["answer"] or {}
     state = {"done": "DONE", "failed": "FAILED"}.get(row["state"], "RUNNING")
     return PackageImport(
@@ -138,6 +137,27 @@ def show_import(platform: Platform, call: Call) -> PackageImport:
         message=answer.get("Message"),
         algo_file_package_id=answer.get("AlgoFilePackageID"),
     )
+
+
+@handles("acsmp.cancel_package_import")
+def cancel_import(platform: Platform, call: Call) -> Reply:
+    """The engine stops the fetch. One whose file is whole already may still become a package."""
+    ask_id = call.path["ID"]
+    with platform.store.write() as tx:
+        row = _import(tx, ask_id)
+        if row["state"] not in asks.WAITING:
+            raise faults.Conflict(f"cannot cancel import {ask_id}: it is over")
+        words = f"the import was cancelled by {call.caller.shown}"
+        asks.withdraw(tx, row, call.now.wall_ms, faults.Conflict.code, words)
+    platform.wake()
+    return Reply(settled=lambda tx: _ended(tx, ask_id), object=ask_id)
+
+
+def _import(tx: Tx, ask_id: str) -> dict[str, Any]:
+    row = asks.get(tx, ask_id)
+    if row is None or row["kind"] != "package":
+        raise faults.NotFound(f"no import {ask_id}")
+    return row
 
 
 # --- tables 2-4 ----------------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """The duty of answering stored questions: a package fetched from an address (tables 1 and 2 of Part 4).
 
-Downloads go to the packages folder as they arrive; what was begun is bounded in time, size and tries.
+Downloads go to the packages folder as they arrive; what was begun is bounded in time, size and tries, and
+ends within two seconds when it is withdrawn.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,6 +22,7 @@ from acsmpd.engine.lanes import Lanes
 from acsmpd.packages.intake import Incoming, Intake
 from acsmpd.store import asks, services
 from acsmpd.wire.download import Cancelled, Downloader
+from acsmpd.wire.target import target
 
 log = logging.getLogger(__name__)
 
@@ -38,23 +41,49 @@ class Asks:
     ) -> None:
         self._core, self._lanes, self._downloader = core, lanes, downloader
         self._intake, self._importer = intake, importer
+        self._under_way: dict[str, threading.Event] = {}  # ask -> set when it is not wanted any more
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
             open_asks = asks.waiting(tx)
+        wanted = {row["id"] for row in open_asks if row["state"] != "withdrawn"}
+        for ask_id, unwanted in list(self._under_way.items()):
+            if ask_id not in wanted:
+                unwanted.set()
         for row in open_asks:
-            origin = row["arguments"].get("Origin") or ""
-            self._lanes.take(f"ask:{row['subject']}", f"origin:{origin}", partial(self._answer, row))
+            if row["id"] not in self._under_way:
+                self._begin(row)
         return now.mono + 1.0 if open_asks else None
 
-    def _answer(self, row: dict[str, Any]) -> None:
+    def _begin(self, row: dict[str, Any]) -> None:
+        """Take a lane for it, if one is free; one that was withdrawn and is not under way is over."""
+        if row["state"] == "withdrawn":
+            self._stopped(row)
+            return
+        origin, unwanted = row["arguments"].get("Origin") or "", threading.Event()
+        self._under_way[row["id"]] = unwanted
+        job = partial(self._answer, row, unwanted)
+        if not self._lanes.take(f"ask:{row['subject']}", f"origin:{origin}", job):
+            del self._under_way[row["id"]]
+
+    def _stopped(self, row: dict[str, Any]) -> None:
         with self._core.store.write() as tx:
-            now = asks.get(tx, row["id"])
-            if now is None or now["state"] not in ("open", "running"):
-                return  # answered since the pass that found it
-            asks.change(tx, row["id"], self._now_ms(), state="running")
+            asks.end_withdrawn(tx, row["id"], self._now_ms())
+
+    def _answer(self, row: dict[str, Any], unwanted: threading.Event) -> None:
         try:
-            answer: dict[str, Any] = {"AlgoFilePackageID": self._fetch(row)}
+            with self._core.store.write() as tx:
+                now = asks.get(tx, row["id"])
+                if now is None or now["state"] not in ("open", "running"):
+                    return  # answered or withdrawn since the pass that found it
+                asks.change(tx, row["id"], self._now_ms(), state="running", answer=None)
+            self._settle(row, unwanted)
+        finally:
+            self._under_way.pop(row["id"], None)
+
+    def _settle(self, row: dict[str, Any], unwanted: threading.Event) -> None:
+        try:
+            answer: dict[str, Any] = {"AlgoFilePackageID": self._fetch(row, unwanted)}
             state = "done"
         except faults.Fault as fault:
             answer, state = {"Code": fault.code, "Message": fault.message}, "failed"
@@ -62,7 +91,9 @@ class Asks:
             text = f"cannot import the package: {error.strerror or error}"
             answer, state = {"Code": faults.Internal.code, "Message": text}, "failed"
         except Cancelled:
-            return  # the platform stops: the ask stays and is taken up again at the next start
+            if unwanted.is_set():
+                self._stopped(row)
+            return  # else the platform stops: the ask stays and is taken up again at the next start
         with self._core.store.write() as tx:
             asks.change(tx, row["id"], self._now_ms(), state=state, answer=answer)
             if state == "done" and row["arguments"].get("AlgoFilePackageID"):
@@ -74,36 +105,47 @@ class Asks:
         log.info("the import of a package by address is %s", state, extra={"subject": row["id"]})
         self._core.wake()
 
-    def _fetch(self, row: dict[str, Any]) -> str:
+    def _fetch(self, row: dict[str, Any], unwanted: threading.Event) -> str:
         """Download into the intake while it comes, then import; the ID of the package."""
         arguments = row["arguments"]
         url = arguments["Url"]
         with self._intake.incoming() as file:
-            self._download(row, url, file)
+            self._download(row, url, file, unwanted)
             received = file.whole(arguments.get("MD5"))
+            if unwanted.is_set():
+                raise Cancelled
         name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:256] or "package.tar"
         return self._importer.import_file(
             received, name, arguments.get("Origin") or "", arguments.get("AlgoFilePackageID") or ""
         )
 
-    def _download(self, row: dict[str, Any], url: str, file: Incoming) -> None:
+    def _download(self, row: dict[str, Any], url: str, file: Incoming, unwanted: threading.Event) -> None:
         said = [float("-inf")]
 
-        def progress(received: int, size: int | None) -> None:
-            now = self._core.clock.now()
-            if now.mono - said[0] >= PROGRESS_SECONDS or received == size:
-                said[0] = now.mono
-                with self._core.store.write(durable=False) as tx:
-                    asks.change(tx, row["id"], now.wall_ms, received=received, size=size)
+        def note(**values: Any) -> None:
+            with self._core.store.write(durable=False) as tx:
+                asks.note(tx, row["id"], self._now_ms(), **values)
 
+        def progress(received: int, size: int | None) -> None:
+            now = self._core.clock.now().mono
+            if now - said[0] >= PROGRESS_SECONDS or received == size:
+                said[0] = now
+                note(received=received, size=size, answer=None)
+
+        def trouble(reason: str, received: int) -> None:
+            said[0] = float("-inf")
+            note(received=received, answer={"Message": reason})
+
+        log.info("a package is fetched from %s", target(url).name, extra={"subject": row["id"]})
         self._downloader.download(
             url,
             file,
             max_bytes=self._core.settings.packages.max_bytes,
             deadline_seconds=DEADLINE_SECONDS,
             progress=progress,
-            cancelled=self._core.stopping.is_set,
-            pause=lambda seconds: self._core.stopping.wait(seconds),
+            cancelled=lambda: unwanted.is_set() or self._core.stopping.is_set(),
+            pause=unwanted.wait,
+            trouble=trouble,
             restart=file.restart,
             judge_host=self._judge_host(row),
         )

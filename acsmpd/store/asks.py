@@ -7,6 +7,9 @@ from typing import Any
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Ask
 
+WAITING = ("open", "running", "withdrawn")
+"""States without a final answer; `withdrawn`: under way and not wanted any more, until it has really stopped."""
+
 
 def put(tx: Tx, ask_id: str, kind: str, subject: str, arguments: dict[str, Any], now_ms: int) -> None:
     tx.run(
@@ -21,11 +24,32 @@ def get(tx: Tx, ask_id: str) -> dict[str, Any] | None:
 
 
 def waiting(tx: Tx) -> list[dict[str, Any]]:
-    return tx.rows(Ask.select().where(Ask.state.in_(("open", "running"))).order_by(Ask.created_ms))
+    return tx.rows(Ask.select().where(Ask.state.in_(WAITING)).order_by(Ask.created_ms))
 
 
 def change(tx: Tx, ask_id: str, now_ms: int, **values: Any) -> None:
     tx.run(Ask.update(changed_ms=now_ms, **values).where(Ask.id == ask_id))
+
+
+def note(tx: Tx, ask_id: str, now_ms: int, **values: Any) -> None:
+    """How it goes with one under way; what was withdrawn keeps the words of its withdrawal."""
+    tx.run(Ask.update(changed_ms=now_ms, **values).where(Ask.id == ask_id, Ask.state == "running"))
+
+
+def withdraw(tx: Tx, row: dict[str, Any], now_ms: int, code: int, message: str) -> None:
+    """Want it no more: one that has not begun ends here, one under way when the engine has stopped it."""
+    state = "failed" if row["state"] == "open" else "withdrawn"
+    answer = {"Code": code, "Message": message}
+    tx.run(
+        Ask.update(changed_ms=now_ms, state=state, answer=answer).where(
+            Ask.id == row["id"], Ask.state == row["state"], Ask.state.in_(WAITING)
+        )
+    )
+
+
+def end_withdrawn(tx: Tx, ask_id: str, now_ms: int) -> None:
+    """One that was withdrawn has stopped."""
+    tx.run(Ask.update(changed_ms=now_ms, state="failed").where(Ask.id == ask_id, Ask.state == "withdrawn"))
 
 
 def trim(tx: Tx, older_than_ms: int, limit: int) -> int:

@@ -353,7 +353,7 @@ class Ask(Table):
     kind = CharField()
     subject = TextField()
     arguments = JsonField()
-    state = CharField(default="open")  # open | running | done | failed
+    state = CharField(default="open")  # open | running | withdrawn | done | failed
     answer = JsonField(null=True)
     received = BigIntegerField(default=0)
     size = BigIntegerField(null=True)

@@ -33,6 +33,7 @@ _LATER = (408, 425, 429)
 _WORTH_BYTES = 65_536  # a try that brought this much was no failure
 _LONGEST_PAUSE_SECONDS = 60.0
 _PAUSE_SLICE_SECONDS = 0.5
+_CHANCE = secrets.SystemRandom()
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 
@@ -69,10 +70,14 @@ class Orders(NamedTuple):
     judge_host: Callable[[str, int], object]
     pin: str | None
     tries: int
+    trouble: Callable[[str, int], object]
 
 
 class Downloader:
-    """Fetches files. Safe from any thread; each download has sessions of its own."""
+    """Fetches files. Safe from any thread; each download has sessions of its own.
+
+    `chance` gives numbers from 0 to 1 for the length of a pause.
+    """
 
     def __init__(
         self,
@@ -82,7 +87,9 @@ class Downloader:
         resolver: Resolver = socket.getaddrinfo,
         *,
         clock: Clock | None = None,
+        chance: Callable[[], float] = _CHANCE.random,
     ) -> None:
+        self.chance = chance
         self._line = Line(
             policy, connect_timeout_seconds=connect_timeout_seconds, resolver=resolver, clock=clock
         )
@@ -103,18 +110,21 @@ class Downloader:
         judge_host: Callable[[str, int], object] = lambda _host, _port: None,
         pin: str | None = None,
         tries: int = 5,
+        trouble: Callable[[str, int], object] = lambda _reason, _size: None,
     ) -> Downloaded:
         """Fetch the file into the sink.
 
         `restart` empties the sink (the source changed under us, or cannot resume). `pause` waits that many
         seconds and may return early (Event.wait). `judge_host` may refuse a hop's host with NotAllowed.
-        `tries`: how many in a row may fail to bring another 64 KiB. Raises FacilityRefused, NoAnswerInTime,
+        `tries`: how many in a row may fail to bring another 64 KiB. `trouble` hears of each that failed, in
+        words, and what is in the sink. Raises FacilityRefused, NoAnswerInTime,
         NotAllowed, InvalidField, TooLarge, Cancelled, and whatever the sink raises.
         """
         orders = Orders(
-            max_bytes, deadline_seconds, progress, cancelled, pause, restart, judge_host, pin, tries
+            max_bytes, deadline_seconds, progress, cancelled, pause, restart, judge_host, pin, tries, trouble
         )
-        return _Download(self._line, self._stall_seconds, target(url), sink, orders, resume_from).run()
+        download = _Download(self._line, self._stall_seconds, target(url), sink, orders, resume_from)
+        return download.run(self.chance)
 
 
 class _Again(Exception):
@@ -149,7 +159,7 @@ class _Download:
         self._what = f"cannot download from {first.name}"
         self._until = line.clock.now().mono + orders.deadline_seconds
 
-    def run(self) -> Downloaded:
+    def run(self, chance: Callable[[], float]) -> Downloaded:
         failed = 0
         while True:
             before = self._furthest
@@ -162,7 +172,10 @@ class _Download:
             failed = 0 if self._furthest - before >= _WORTH_BYTES else failed + 1
             if failed >= self._orders.tries:
                 raise NoAnswerInTime(f"{self._what}: {reason} (given up after {failed} tries)")
-            self._pause(max(after_seconds, _jitter(failed)))
+            self._orders.trouble(
+                f"{self._what}: {reason} ({failed} of {self._orders.tries} tries failed)", self._size
+            )
+            self._pause(max(after_seconds, chance() * _longest_pause(failed)))
 
     def _once(self) -> None:
         exchange = self._line.exchange(self._stall_seconds, self._left(), cancelled=self._orders.cancelled)
@@ -305,6 +318,6 @@ def _retry_after(response: requests.Response) -> float:
     return min(float(text), _LONGEST_PAUSE_SECONDS) if text.isascii() and text.isdigit() else 0.0
 
 
-def _jitter(failed: int) -> float:
-    """Full jitter: somewhere between nothing and a time that doubles with each failure."""
-    return secrets.SystemRandom().uniform(0, min(2.0**failed, 30.0))
+def _longest_pause(failed: int) -> float:
+    """A time that doubles with each failure; the pause lies somewhere between nothing and that."""
+    return min(2.0**failed, 30.0)

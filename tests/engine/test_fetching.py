@@ -210,6 +210,6 @@ def test_an_answer_given_since_the_pass_that_found_it_is_not_overwritten(fetcher
         fetcher.ask(url)
         stale = fetcher.row()
         assert fetcher.settle()[0] == "done"
-        fetcher.duty._answer(stale)
+        fetcher.duty._answer(stale, threading.Event())
         assert len(server.seen) == 1
     assert fetcher.row()["state"] == "done"

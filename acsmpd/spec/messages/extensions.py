@@ -132,7 +132,7 @@ class SystemInfoResponse(Envelope, kw_only=True):
 
 
 class PackageImport(Message, kw_only=True):
-    """Progress of a Url import, in bytes. AlgoFilePackageID once DONE, Message says why once FAILED."""
+    """Progress of a Url import, in bytes. AlgoFilePackageID once DONE; Message: why it FAILED, or its last trouble."""
 
     id: str
     status: Literal["RUNNING", "DONE", "FAILED"]

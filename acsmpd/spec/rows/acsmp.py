@@ -67,7 +67,7 @@ PACKAGES: tuple[Operation, ...] = (
         body_cap=_PACKAGE_CAP,
         summary="Import an algorithm package file, uploaded or by Url",
         note="multipart/form-data with File or Url, or JSON with Url. The real cap is packages.max_bytes. "
-        "A Url import that takes longer than 300 s goes on: see PackageImports/<ID>.",
+        "A Url import that takes longer than Wait, or without it 300 s, goes on: see PackageImports/<ID>.",
     ),
     change(
         2,

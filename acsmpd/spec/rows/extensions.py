@@ -161,6 +161,18 @@ SUBJECTS: tuple[Operation, ...] = (
         "Progress of an import by Url",
         path={"ID": PathName},
     ),
+    _row(
+        "cancel_package_import",
+        "DELETE",
+        "PackageImports/<ID>",
+        None,
+        EmptyResponse,
+        Access.PACKAGES,
+        "Cancel an import by Url",
+        path={"ID": PathName},
+        wait=True,
+        note="The fetch stops within two seconds and leaves nothing behind; the import is FAILED then.",
+    ),
     _read(
         "show_computility",
         "GET",
