@@ -1,4 +1,4 @@
-"""The duty of tidying on a period: the WAL, old intents, asks, audit rows, deleted instances.
+"""The duty of tidying on a period: the WAL, old intents, asks, alarms, audit rows, deleted instances.
 
 A private scheduler ticks it; each job is wrapped, since a job that raises would starve the ones after it.
 """
@@ -87,9 +87,12 @@ class Housekeeping:
             log.info("the log of the database has shrunk")
 
     def trim(self) -> None:
-        """Drop what is too old of intents, asks and audit rows, and audit rows beyond their number."""
+        """Drop what is too old of intents, asks, alarms and audit rows, and of the last two what is too many."""
         begun = self._core.clock.now()
-        steps = (self._drop_old_intents, self._drop_old_asks, self._drop_old_audit, self._drop_surplus_audit)
+        steps = (
+            self._drop_old_intents, self._drop_old_asks, self._drop_old_alarms, self._drop_old_audit,
+            self._drop_surplus_audit,
+        )  # fmt: skip
         for step in steps:
             while step(begun) and not self._is_over(begun):
                 continue
@@ -104,6 +107,11 @@ class Housekeeping:
     def _drop_old_asks(self, now: Moment) -> bool:
         with self._core.store.write(durable=False) as tx:
             return asks.trim(tx, now.wall_ms - 7 * DAY_MS, BATCH) > 0
+
+    def _drop_old_alarms(self, now: Moment) -> bool:
+        before = now.wall_ms - self._core.settings.audit.keep_days * DAY_MS
+        with self._core.store.write(durable=False) as tx:
+            return alarms.trim(tx, before, BATCH) > 0
 
     def _drop_old_audit(self, now: Moment) -> bool:
         before = now.wall_ms - self._core.settings.audit.keep_days * DAY_MS

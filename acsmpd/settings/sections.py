@@ -374,7 +374,7 @@ class Licences(Struct, frozen=True):
 class Audit(Struct, frozen=True):
     """The record of who did what."""
 
-    keep_days: Annotated[v.Days, says("Age at which an entry goes.")] = 180
+    keep_days: Annotated[v.Days, says("Age at which an entry, and an alarm that is over, goes.")] = 180
     max_rows: Annotated[v.Count, says("Entries kept; the oldest go first.")] = 1_000_000
 
 

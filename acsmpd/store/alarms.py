@@ -8,6 +8,9 @@ from acsmpd.store.tables import Alarm
 STEP_REFUSED = "step_refused"
 """The kind of alarm for a step that is not tried again until there is a new wish."""
 
+KEPT = 10_000
+"""Alarms that are over and still shown: a device that comes and goes makes a new one each time."""
+
 
 def raise_alarm(tx: Tx, kind: str, subject: str, text: str, now_ms: int) -> bool:
     """Open an alarm, or bring the text of an open one up to date; True if it is new."""
@@ -24,3 +27,13 @@ def end_alarm(tx: Tx, kind: str, subject: str, now_ms: int) -> None:
             Alarm.kind == kind, Alarm.subject == subject, Alarm.until_ms.is_null(True)
         )
     )
+
+
+def trim(tx: Tx, older_than_ms: int, limit: int) -> int:
+    """Drop what has been over since before a moment, and of the rest of what is over all but the last KEPT; at most
+    `limit` of them. Returns how many went."""
+    is_over = Alarm.until_ms.is_null(False)
+    kept = Alarm.select(Alarm.id).where(is_over).order_by(Alarm.id.desc()).limit(KEPT)
+    surplus = (Alarm.until_ms < older_than_ms) | Alarm.id.not_in(kept)
+    gone = Alarm.select(Alarm.id).where(is_over, surplus).order_by(Alarm.id).limit(limit)
+    return int(tx.run(Alarm.delete().where(Alarm.id.in_(gone))))

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from acsmpd.engine.housekeeping import BATCH, DAY_MS, HELD, HOUR_MS, TOUCHED_SECONDS, Housekeeping
-from acsmpd.store import asks, facts, ledger, plans
+from acsmpd.store import alarms, asks, facts, ledger, plans
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES
 from acsmpd.store.tables import Alarm, Ask, Intent
 from tests.engine.bench import Bench
@@ -89,6 +89,26 @@ def test_a_clock_put_back_does_not_stop_the_jobs(works: Bench) -> None:
     made.ensure(works.clock.moment)
     made.ensure(works.clock.moment)
     assert ran == [1]
+
+
+def test_alarms_that_are_over_go_by_age_and_number(works: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "KEPT", 3)
+    days = works.core.settings.audit.keep_days * DAY_MS
+    with works.store.write() as tx:
+        alarms.raise_alarm(tx, "lasting", CODE, "since long ago", 1)
+        for number in range(6):  # the first two ended too long ago, of the others three are kept
+            alarms.raise_alarm(tx, "computility_lost", CODE, str(number), 1)
+            alarms.end_alarm(tx, "computility_lost", CODE, NOW - days + number - 2)
+    Housekeeping(works.core).trim()
+    with works.store.read() as tx:
+        left = [row["text"] for row in tx.rows(Alarm.select().order_by(Alarm.id))]
+    assert left == ["since long ago", "3", "4", "5"]
+    monkeypatch.setattr(alarms, "KEPT", 10)
+    works.pass_by(1)
+    Housekeeping(works.core).trim()
+    assert works.alarms() == [("lasting", CODE, "since long ago")]
+    with works.store.read() as tx:
+        assert len(tx.rows(Alarm.select())) == 1
 
 
 def test_old_intents_and_answered_asks_go(works: Bench) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from acsmpd.runtime import cgroup
 from acsmpd.store import services
 from acsmpd.store.tables import Intent, Load
 from tests.support import engines
-from tests.support.engines import Misbehaving, hands, the_hand
+from tests.support.engines import Misbehaving, the_hand
 from tests.support.packaging import task_info
 from tests.support.site import Site, running
 from tests.support.wait import wait_until
@@ -334,30 +332,3 @@ def test_after_unload_and_delete_nothing_is_left(box: Site, rogue: Misbehaving) 
     programs = box.data / "services" / "programs"
     assert rogue.id not in [path.name for path in programs.iterdir()]
     assert box.client.upload(rogue.file).code == 0
-
-
-def test_ten_loads_and_unloads_leave_everything_flat(box: Site, rogue: Misbehaving) -> None:
-    def cycle() -> None:
-        service = engines.load(box, rogue.id)
-        engines.until_running(box, service)
-        engines.unload(box, rogue.id, service)
-
-    def held() -> dict[str, int]:
-        me = psutil.Process()
-        return {
-            "children": len(me.children(recursive=True)), "threads": threading.active_count(),
-            "descriptors": len(os.listdir("/proc/self/fd")),
-            "files": sum(1 for _ in (box.data / "services").rglob("*")),
-        }  # fmt: skip
-
-    for _ in range(2):
-        cycle()
-    before = held()
-    for _ in range(10):
-        cycle()
-    wait_until(
-        lambda: all(held()[name] <= value + 2 for name, value in before.items()), what=f"flat: {before}"
-    )
-    assert held()["children"] == before["children"]
-    assert held()["files"] == before["files"]
-    assert hands(box.data, "none") == []
