@@ -157,7 +157,8 @@ class _Event(NamedTuple):
         # another duration or port in it is still a repeat.
         same = str(record.msg) if record.levelno >= logging.WARNING else message
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
-        key = (record.name, record.levelno, hash(same), str(fields.get("device", "")), kind)
+        whose = str(fields.get("device") or fields.get("upstream") or "")
+        key = (record.name, record.levelno, hash(same), whose, kind)
         return cls(record.created, record.levelname, record.name, message, fields, key)
 
 

@@ -182,6 +182,12 @@ def test_another_device_level_logger_or_exception_is_another_event(out: Written)
     assert [re.search(r"lost (\d)", line)[1] for line in out.lines()] == ["1", "2", "3", "4", "5", "5"]  # type: ignore[index]
 
 
+def test_the_same_of_another_upstream_is_not_a_repeat(out: Written) -> None:
+    for name in ("a", "b"):
+        LOG.info("upstream is registered", extra={"upstream": name})
+    assert [line.split()[3] for line in out.lines()] == ["upstream=a", "upstream=b"]
+
+
 def test_news_with_another_text_is_not_a_repeat(out: Written) -> None:
     for name in ("a", "b", "a"):
         LOG.info("loaded %s", name)
