@@ -166,7 +166,7 @@ def nothing_open(box: Daemon) -> None:
 @pytest.fixture
 def loads(request: pytest.FixtureRequest) -> int:
     """How many cycles; the long campaign of 500 takes minutes."""
-    return 500 if request.config.getoption("--long") else 40
+    return 500 if request.config.getoption("--long") else 30
 
 
 def test_loads_and_unloads_on_a_device(tmp_path: Path, loads: int) -> None:
@@ -219,7 +219,7 @@ def test_50_packages_come_and_go(tmp_path: Path) -> None:
                 box.client.fine("POST", "/ACSMP/AlgoFilePackages/Devices?Wait=20", body)
             file.unlink()
 
-        for number in range(30, 50):  # every thread of the server has answered once
+        for number in range(36, 50):  # every thread of the server has answered once
             bring(number, 2**10)
             delete(box, number)
         nothing_open(box)
