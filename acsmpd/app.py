@@ -221,6 +221,8 @@ class App:
         found = [] if self.engine.passes else ["the engine has not made its first pass"]
         if shutil.disk_usage(self._data).free < self.settings.data.min_free_bytes:
             found.append("the data disk is nearly full")  # strangers read this: no paths, no numbers
+        if self.store.trouble:
+            found.append("the database cannot be written")
         with self.store.read() as tx:
             tx.sql("SELECT 1")
         return found

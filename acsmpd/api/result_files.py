@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.decide.results import picture_kind
-from acsmpd.packages.durable import sync_folder, told_when_full
+from acsmpd.packages.durable import disk_told, sync_folder
 
 _BLOCK = 256 * 1024
+_DOING = "keep the result"
 
 
 class Saved(Struct, frozen=True):
@@ -59,8 +60,9 @@ class ResultFiles:
 
     def settle(self) -> None:
         """Make the names of what was saved durable; call it before the rows that point to them."""
-        for folder in self._folders:
-            sync_folder(folder)
+        with disk_told(_DOING):
+            for folder in self._folders:
+                sync_folder(folder)
 
     def keep(self, saved: Saved) -> None:
         """A row points to this one now."""
@@ -69,7 +71,7 @@ class ResultFiles:
     def _save(self, kind: str, stream: BinaryIO, max_bytes: int, what: str) -> Saved:
         folder = self._data / "results" / kind / self._day
         part = folder / f".{uuid.uuid4().hex}.part"
-        with told_when_full("keep the result"):
+        with disk_told(_DOING):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 head, size, digest = _write(part, stream, max_bytes, what)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,12 @@ from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge, S
 from acsmpd import faults
 from acsmpd.api.guard import Head, Keep, Verdict
 from acsmpd.api.server_body import BodyStream, HeldBody
+from acsmpd.packages.durable import disk_fault
 from acsmpd.spec.operation import Operation
 
 if TYPE_CHECKING:
     from acsmpd.api.server_channel import Channel
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FRAMING_BYTES = 64 * 1024
 _CONTROL_LINE_BYTES, _TRAILER_BYTES = 1024, 16 * 1024
 _BUSY_SECONDS = 5
@@ -74,9 +73,7 @@ class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
             if self.completed and self._held is not None and self.error is None:
                 self._held.complete()
         except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            self._refuse(faults.NoSpace("cannot take the body: no space left in the data directory"))
+            self._refuse(disk_fault("take the body into the data directory", error))
         if self.error is None and self.stream is not None:
             used += self.feed(data[used:])
             self._channel.begin_streaming(self)

@@ -53,11 +53,16 @@ class Liveness:
         }
         flush = now.mono - self._flushed >= FLUSH_SECONDS
         if changed or flush:
-            with self._core.store.write(durable=False) as tx:
-                for code, verdict in changed.items():
-                    self._write(tx, rows[code], verdict, now)
-                self._flush(tx, rows, now)
-                self._mass_alarm(tx, mass, now)
+            self._flushed, signs = now.mono, self._core.presence.take_dirty()
+            try:
+                with self._core.store.write(durable=False) as tx:
+                    for code, verdict in changed.items():
+                        self._write(tx, rows[code], verdict, now)
+                    self._flush(tx, rows, signs, now)
+                    self._mass_alarm(tx, mass, now)
+            except BaseException:
+                self._core.presence.give_back(signs)
+                raise
         return now.mono + (JUDGE_SECONDS if facts else FLUSH_SECONDS)
 
     def _facts(self, row: dict[str, Any]) -> liveness.Facts:
@@ -90,10 +95,9 @@ class Liveness:
                 alarms.end_alarm(tx, "computility_lost", code, now.wall_ms)
         devices.change(tx, code, **values)
 
-    def _flush(self, tx: Tx, rows: dict[str, dict[str, Any]], now: Moment) -> None:
+    def _flush(self, tx: Tx, rows: dict[str, dict[str, Any]], signs: list[str], now: Moment) -> None:
         """Write last-heard times of those that gave a sign, in one batch."""
-        self._flushed = now.mono
-        for code in self._core.presence.take_dirty():
+        for code in signs:
             sign = self._core.presence.of(code)
             values: dict[str, Any] = {}
             if sign.heard is not None:

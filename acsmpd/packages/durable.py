@@ -1,4 +1,4 @@
-"""Files that are there whole after a power cut, and a full disk told as such."""
+"""Files that are there whole after a power cut, and a bad disk told in words."""
 
 from __future__ import annotations
 
@@ -29,15 +29,22 @@ def free_bytes(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def disk_fault(doing: str, error: OSError) -> faults.Fault:
+    """What a disk refused: NoSpace when it or a quota is full, else Internal with the reason."""
+    if error.errno in _FULL:
+        return faults.NoSpace(f"cannot {doing}: no space left")
+    return faults.Internal(f"cannot {doing}: {error.strerror or error}")
+
+
 @contextmanager
-def told_when_full(doing: str) -> Iterator[None]:
-    """A full disk or quota met inside becomes NoSpace: "cannot `doing`: no space left"."""
+def disk_told(doing: str) -> Iterator[None]:
+    """What the disk refuses inside becomes a fault: "cannot `doing`: the reason". A cut line stays what it is."""
     try:
         yield
+    except (ConnectionError, TimeoutError):
+        raise
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise faults.NoSpace(f"cannot {doing}: no space left") from error
+        raise disk_fault(doing, error) from error
 
 
 def write_whole(file: RawIOBase, block: bytes) -> None:

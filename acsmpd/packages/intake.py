@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -15,7 +16,9 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.packages.durable import free_bytes, sync_folder, told_when_full, write_whole
+from acsmpd.packages.durable import disk_told, free_bytes, sync_folder, write_whole
+
+_log = logging.getLogger(__name__)
 
 BLOCK = 1024 * 1024
 _ROOM_CHECK_BYTES = 64 * BLOCK
@@ -55,6 +58,7 @@ class Intake:
         self._min_free_bytes = min_free_bytes
         self._lock = threading.Lock()
         self._promised: dict[Path, int] = {}  # bytes that uploads under way will still write
+        self._left: set[Path] = set()  # parts the disk did not let go of
         self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def receive(
@@ -74,12 +78,12 @@ class Intake:
         if expected_size is not None and expected_size > self._max_bytes:
             raise self._too_large()
         path = self._incoming / f"{secrets.token_hex(16)}.part"
-        with self._promise(path, expected_size or room_bytes or 0), told_when_full(_DOING):
+        with disk_told(_DOING), self._promise(path, expected_size or room_bytes or 0):
             try:
                 received = self._write(path, stream, expected_size)
                 _expect_md5(received, md5)
             except BaseException:
-                path.unlink(missing_ok=True)
+                self._drop(path)
                 raise
         return received
 
@@ -87,12 +91,12 @@ class Intake:
     def incoming(self) -> Iterator[Incoming]:
         """A file that comes piece by piece and may start over (a download); gone unless it became whole."""
         path = self._incoming / f"{secrets.token_hex(16)}.part"
-        with self._promise(path, 0), told_when_full(_DOING):
+        with disk_told(_DOING), self._promise(path, 0):
             try:
                 with Incoming(self, path, None) as file:
                     yield file
             except BaseException:
-                path.unlink(missing_ok=True)
+                self._drop(path)
                 raise
 
     def check_md5(self, received: Received, expected_md5: str) -> None:
@@ -105,7 +109,17 @@ class Intake:
 
     def discard(self, received: Received) -> None:
         """Remove a received file that will not be published."""
-        received.path.unlink(missing_ok=True)
+        self._drop(received.path)
+
+    def _drop(self, part: Path) -> None:
+        """Remove a file that will not be published; if the disk does not let go of it, at the next upload."""
+        if not _is_removed(part):
+            self._left.add(part)
+
+    def _drop_left(self) -> None:
+        for part in list(self._left):
+            if _is_removed(part):
+                self._left.discard(part)
 
     def publish(self, received: Received, package_id: str, sm3: str) -> Path:
         """Move the file to its place, durably; from here on the row may name it."""
@@ -114,20 +128,26 @@ class Intake:
                 f"cannot publish a package file as {package_id!r}, {sm3!r}: not an ID and an SM3"
             )
         place = self._folder / package_id
-        with told_when_full("publish the package file"):
-            place.mkdir(mode=0o700, exist_ok=True)
-            path = place / f"{sm3}.tar"
-            received.path.replace(path)
-            sync_folder(place)
-            sync_folder(self._folder)
+        path = place / f"{sm3}.tar"
+        was_there = path.exists()  # the same file once more: a row may name it
+        with disk_told("publish the package file"):
+            try:
+                place.mkdir(mode=0o700, exist_ok=True)
+                received.path.replace(path)
+                sync_folder(place)
+                sync_folder(self._folder)
+            except OSError:
+                if not was_there:
+                    self.remove(path)
+                raise
         return path
 
     def remove(self, path: Path) -> None:
         """Remove a published file whose row is gone or names another; its empty folder goes with it."""
         if path.parent.parent != self._folder or not _ours(path):
             raise ValueError(f"cannot remove {path}: not a published package file")
-        path.unlink(missing_ok=True)
-        _remove_if_empty(path.parent)
+        if _is_removed(path):
+            _remove_if_empty(path.parent)
 
     def sweep(self, known: Collection[Path]) -> Swept:
         """At start: remove half uploads and published files no row names. Files of other names stay."""
@@ -164,6 +184,7 @@ class Intake:
     @contextmanager
     def _promise(self, path: Path, size: int) -> Iterator[None]:
         """Two uploads must not both count on the same free space."""
+        self._drop_left()
         with self._lock:
             self.expect_room(size, besides=path)
             self._promised[path] = size
@@ -255,6 +276,16 @@ def _expect_md5(received: Received, wanted: str | None) -> None:
 def _ours(path: Path) -> bool:
     named = _PACKAGE_ID.fullmatch(path.parent.name) and _SM3.fullmatch(path.stem)
     return bool(named) and path.suffix == ".tar"
+
+
+def _is_removed(path: Path) -> bool:
+    """Whether it is gone now. What a bad disk keeps is swept at the next start."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("cannot remove %s: %s", path, error.strerror)
+        return False
+    return True
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -14,7 +14,7 @@ from acsmpd import faults
 from acsmpd.packages import archive
 from acsmpd.packages import manifest as description
 from acsmpd.packages.archive import Judged
-from acsmpd.packages.durable import told_when_full
+from acsmpd.packages.durable import disk_told
 from acsmpd.packages.manifest import Manifest
 
 _LEFT_OUT = ("__pycache__", ".git", ".DS_Store")
@@ -36,7 +36,7 @@ def pack(folder: Path, out: Path | None = None) -> Path:
     if path.is_dir():
         path = path / _file_name(manifest)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    with told_when_full(f"write {path}"):
+    with disk_told(f"write {path}"):
         try:
             _write(folder, fresh, leave_out={path, fresh})
             archive.judge(fresh, shown=path.name)

@@ -12,7 +12,7 @@ from acsmpd import faults
 from acsmpd.packages import archive, names
 from acsmpd.packages.archive import Survey
 from acsmpd.packages.bytestream import DEFAULTS, MIB, Growth, Limits, Stream
-from acsmpd.packages.durable import free_bytes, sync_folder, told_when_full, write_whole
+from acsmpd.packages.durable import disk_told, free_bytes, sync_folder, write_whole
 from acsmpd.packages.tarstream import FILE, FOLDER, Entry
 
 _PREFIX = ".unpack-"
@@ -78,7 +78,7 @@ def _inner(path: Path, name: str, limits: Limits) -> Iterator[tuple[Entry, str, 
 
 def _write_all(found: Iterator[tuple[Entry, str, Stream]], into: Path) -> None:
     fresh = into.parent / f"{_PREFIX}{secrets.token_hex(8)}"
-    with told_when_full("unpack"):
+    with disk_told("unpack"):
         fresh.mkdir(mode=0o700)
         try:
             _fill(fresh, found)

@@ -9,6 +9,7 @@ Few readers are open, each lent for one transaction; an open transaction would k
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ CHECKPOINT_MS = 100
 LOCKED_OUT_MS = 100
 """How long a write waits for another program that has just outlasted BUSY_TIMEOUT_MS: all writers wait behind it."""
 JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
+FULL = "the disk is full"
+_OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 
 COUNTS = 200
@@ -186,6 +189,9 @@ class Store:
         self._lock = threading.RLock()
         self._closed = True
         self._locked_out = False
+        self._unsure = False  # whether a write to the disk failed whose pages may be lost
+        self.trouble = ""
+        """why nothing can be written now; empty as far as is known"""
 
     def open(self) -> Store:
         """Open the file, bring its schema to this version; raises faults.Internal with words if it cannot."""
@@ -196,7 +202,7 @@ class Store:
         self._readers = _Readers(lambda: self._database(synchronous=1, query_only=1))
         self._closed = False
         try:
-            with _words(f"cannot open the database {self.path}"):
+            with self._words(f"cannot open the database {self.path}"):
                 self._durable.connect(reuse_if_open=True)
                 migrations.migrate(self._durable)
         except BaseException:
@@ -220,11 +226,14 @@ class Store:
     @contextlib.contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Tx]:
         """One transaction that is on disk when the block ends, or has not happened at all."""
-        with self._lock, _words("cannot write to the database"):
+        with self._lock, self._words("cannot write to the database", writing=True):
             if self._closed:
                 raise faults.Internal("cannot write to the database: it is closed")
+            if self._unsure:
+                self._make_sure()
             database = self._durable if durable else self._brisk
             database.connect(reuse_if_open=True)
+            before = database.connection().total_changes
             self._begin(database)
             try:
                 yield Tx(database)
@@ -233,6 +242,14 @@ class Store:
                 with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
                     database.execute_sql("ROLLBACK")
                 raise
+            if database.connection().total_changes != before:
+                self.trouble = ""
+
+    def _make_sure(self) -> None:
+        """After a failed sync the system may hold for written what never reached the disk, and say at the next
+        sync that all is well. So everything is written once more, into the database file."""
+        [(busy, _frames, _moved)] = self._checkpoint()
+        self._unsure = bool(busy)
 
     def _begin(self, database: peewee.SqliteDatabase) -> None:
         """Those who queue behind one that waited in vain do not each wait as long: that would stop everything."""
@@ -247,7 +264,7 @@ class Store:
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         """One consistent view; keep it short and never hold it across a call to anybody."""
-        with _words("cannot read the database"):
+        with self._words("cannot read the database"):
             if self._closed:
                 raise faults.Internal("cannot read the database: it is closed")
             with self._readers.lent() as reader:
@@ -262,7 +279,7 @@ class Store:
 
     def version(self) -> int:
         """A number that changes when anybody, this process or another, has written; meant for one thread."""
-        with _words("cannot read the database"):
+        with self._words("cannot read the database"):
             if self._closed:
                 raise faults.Internal("cannot read the database: it is closed")
             self._watch.connect(reuse_if_open=True)
@@ -270,11 +287,15 @@ class Store:
 
     def checkpoint(self) -> int:
         """Move the WAL into the database and shrink it, as far as open readers allow; its bytes afterwards."""
-        with self._lock, _words("cannot checkpoint the database"):
-            self._brisk.connect(reuse_if_open=True)
-            with _patience(self._brisk, CHECKPOINT_MS):
-                self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._lock, self._words("cannot checkpoint the database", writing=True):
+            self._checkpoint()
             return self.log_size()
+
+    def _checkpoint(self) -> list[tuple[int, int, int]]:
+        """(1 if a reader was in the way, pages in the WAL, pages moved), in a list."""
+        self._brisk.connect(reuse_if_open=True)
+        with _patience(self._brisk, CHECKPOINT_MS):
+            return list(self._brisk.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     def log_size(self) -> int:
         """Bytes of the WAL."""
@@ -290,6 +311,25 @@ class Store:
             for database in (self._watch, self._brisk, self._durable):
                 database.close_everywhere()
 
+    @contextlib.contextmanager
+    def _words(self, what: str, *, writing: bool = False) -> Iterator[None]:
+        """Say in words what SQLite says in codes: a full disk is NoSpace, anything else Internal."""
+        try:
+            yield
+        except (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error) as error:
+            if isinstance(error, peewee.IntegrityError | sqlite3.IntegrityError):
+                raise
+            text = str(error)
+            if "locked" in text:
+                text = f"another program has kept it locked for more than {BUSY_TIMEOUT_MS / 1000:g} s"
+            reason = _disk_reason(text, self.path.parent)
+            if writing and reason:
+                self.trouble = f"{what}: {reason}"
+                self._unsure = self._unsure or "I/O" in text
+            if reason == FULL:
+                raise faults.NoSpace(f"{what}: {reason}") from error
+            raise faults.Internal(f"{what}: {reason or text}") from error
+
 
 @contextlib.contextmanager
 def _patience(database: peewee.SqliteDatabase, milliseconds: int) -> Iterator[None]:
@@ -301,17 +341,16 @@ def _patience(database: peewee.SqliteDatabase, milliseconds: int) -> Iterator[No
         database.execute_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
-@contextlib.contextmanager
-def _words(what: str) -> Iterator[None]:
-    """Say in words what SQLite says in codes: a full disk is NoSpace, anything else Internal."""
+def _disk_reason(text: str, folder: Path) -> str:
+    """What is the matter with the disk, when SQLite means the disk; it hides a full one behind other words."""
+    if "full" in text:
+        return FULL
+    if not any(words in text for words in _OF_THE_DISK):
+        return ""
     try:
-        yield
-    except (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error) as error:
-        if isinstance(error, peewee.IntegrityError | sqlite3.IntegrityError):
-            raise
-        text = str(error)
-        if "full" in text:
-            raise faults.NoSpace(f"{what}: the disk is full") from error
-        if "locked" in text:
-            text = f"another program has kept it locked for more than {BUSY_TIMEOUT_MS / 1000:g} s"
-        raise faults.Internal(f"{what}: {text}") from error
+        found = os.statvfs(folder)
+    except OSError:
+        return text
+    if found.f_flag & os.ST_RDONLY:
+        return f"the disk is read-only ({text})"
+    return FULL if not found.f_bavail else f"the disk failed ({text})"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
-from typing import IO
 
 from acsmpd import faults
 
@@ -17,21 +18,32 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     def take(self) -> None:
         """Make what is missing and lock it; raises Conflict when another acsmpd has it."""
         self.prepare()
-        lock = (self.path / "lock").open("a+")
+        lock = self._opened()
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            lock.close()
+            os.close(lock)
             raise faults.Conflict(f"cannot use {self.path}: another acsmpd is running on it") from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
         self._lock = lock
+        with contextlib.suppress(OSError):  # the pid is for people; what holds is the lock
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{os.getpid()}\n".encode())
+
+    def _opened(self) -> int:
+        try:
+            return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> faults.Fault:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return faults.NoSpace(f"cannot use {self.path} as data directory: no space left")
+        return faults.Internal(f"cannot use {self.path} as data directory: {error.strerror}")
 
     def prepare(self) -> None:
         """Make the directory and its folders; raises Internal with the reason."""
@@ -41,9 +53,9 @@ class DataFolder:
             for name in FOLDERS:
                 (self.path / name).mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
-            raise faults.Internal(f"cannot use {self.path} as data directory: {error.strerror}") from error
+            raise self._unusable(error) from error
 
     def release(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None

@@ -65,6 +65,11 @@ class Presence:
             self._signs.pop(code, None)
             self._dirty.discard(code)
 
+    def give_back(self, codes: list[str]) -> None:
+        """What `take_dirty` gave could not be written: it comes again."""
+        with self._lock:
+            self._dirty.update(code for code in codes if code in self._signs)
+
     def take_dirty(self) -> list[str]:
         """Codes whose signs changed since the last call, to be written in one batch."""
         with self._lock:

@@ -272,6 +272,6 @@ def test_a_disk_that_fills_while_the_body_comes_is_50701_and_is_empty_again(smal
         url = f"http://127.0.0.1:{server.port}{result_path()}"
         answer = requests.post(url, data=pieces(8 * MIB), timeout=20)
         assert (answer.status_code, answer.json()["Code"]) == (507, 50701)
-        assert answer.json()["Message"] == "cannot take the body: no space left in the data directory"
+        assert answer.json()["Message"] == "cannot take the body into the data directory: no space left"
         assert files_of(small_disk) == []
         assert requests.post(url, data=b"x" * MIB, timeout=20).json()["bytes"] == MIB

@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_not_tried_for_ever(fetcher:
         state, answer = fetcher.settle()
         assert server.seen == []
     assert (state, answer["Code"]) == ("failed", 50000)
-    assert answer["Message"] == "cannot import the package: No such file or directory"
+    assert answer["Message"] == "cannot receive the package file: No such file or directory"
 
 
 def test_what_a_platform_above_named_is_wanted_on_this_box(fetcher: Fetcher) -> None:
