@@ -240,6 +240,7 @@ def service_item(platform: Platform, row: dict[str, Any], device: Device) -> Alg
     waits = row["status"] != "RUNNING" and not device.takes_steps
     state = device.state if device.enabled else "disabled"
     away = f"computility {device.code} is {state}" if waits else ""
+    missing = f"the package file is not there: {row['copy_error']}" if row["copy_error"] else ""
     return AlgoService(
         algo_service_id=row["id"],
         algo_file_package_id=row["package_id"],
@@ -248,7 +249,7 @@ def service_item(platform: Platform, row: dict[str, Any], device: Device) -> Alg
         replicas=row["replicas"],
         created_date=times.written(row["created_ms"], platform.zone, with_ms=True),
         xpu_type=row["xpu_type"] or None,
-        last_error=row["error"] or away or None,
+        last_error=row["error"] or away or missing or None,
         computility_code=row["device"],
         foreign=None if row["ours"] else True,
     )

@@ -225,6 +225,13 @@ class Local:
     # --- doing -----------------------------------------------------------------------------------------
 
     def perform(self, peer: Peer, step: Step) -> Outcome:
+        try:
+            return self._perform(step)
+        except OSError as error:
+            doing = type(step).__name__.lower()
+            raise Temporary(f"cannot carry out the step {doing} on this box: {error}") from error
+
+    def _perform(self, step: Step) -> Outcome:
         match step:
             case Push():
                 return self._push(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from acsmpd import faults
 from acsmpd.packages.archive import judge
 from acsmpd.packages.bytestream import Limits
+from acsmpd.packages.durable import sync_folder
 from acsmpd.packages.manifest import Manifest
 from acsmpd.packages.unpack import sweep_unpacked, unpack
 
@@ -40,6 +42,7 @@ class Programs:
                 if not note.exists():
                     shutil.rmtree(home / md5, ignore_errors=True)
                     with contextlib.suppress(OSError):  # what else is in it stays
+                        (home / f"{md5}.part").unlink(missing_ok=True)
                         home.rmdir()
 
     def _unpack(self, package_id: str, file: Path, home: Path, md5: str) -> None:
@@ -50,8 +53,12 @@ class Programs:
         unpack(file, manifest.local_uri, home / md5, self._limits)
         self._drop_others(home, md5)
         fresh = home / f"{md5}.part"
-        fresh.write_bytes(manifest.to_json())
+        with fresh.open("wb") as note:
+            note.write(manifest.to_json())
+            note.flush()
+            os.fsync(note.fileno())
         fresh.replace(home / f"{md5}.json")
+        sync_folder(home)
 
     def _drop_others(self, home: Path, md5: str) -> None:
         for old in sorted(home.iterdir(), key=Path.is_dir):  # the notes first

@@ -5,7 +5,8 @@ Copies (package files), loads (services) and tasks are three kinds of subject wi
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.stepwork import Item
-from acsmpd.faults import Permanent, StepFault, Temporary
+from acsmpd.faults import Fault, Permanent, StepFault, Temporary
 from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Outcome, Step, TaskRow, Unload
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
@@ -38,12 +39,22 @@ MOVING_SECONDS = 60.0
 INTERRUPTED = "the platform stopped while it was under way"
 
 
+class Ended(NamedTuple):
+    """A step that was performed, and what of its row becomes true by that."""
+
+    intent: int
+    item: Item
+    result: Outcome | StepFault
+    then: dict[str, Any]
+
+
 class Deployments:
     """Plans the next rung for everything unsettled and hands it to a lane."""
 
     def __init__(self, core: Core, lanes: Lanes, recorder: Recorder, retries: Retries) -> None:
         self._core, self._lanes, self._recorder, self._retries = core, lanes, recorder, retries
         self._errors: dict[int, float] = {}
+        self._unwritten: deque[Ended] = deque()
 
     def recover(self, now: Moment) -> None:
         """At start: what was under way has an unknown outcome; looking comes before repeating."""
@@ -55,6 +66,7 @@ class Deployments:
             services.local_engines_ended(tx, self._core.local_code, now.wall_ms)
 
     def ensure(self, now: Moment) -> float | None:
+        self._catch_up()
         with self._core.store.read() as tx:
             known = devices.all_devices(tx)
             work = [item for kind in KINDS for item in self._items(tx, kind, known, now)]
@@ -196,10 +208,26 @@ class Deployments:
         if isinstance(result, Outcome):
             self._note_leaving(item.device, prepared[1], ended)
         self._core.touched.update({item.key: ended, f"device:{item.device}": ended})
+        outcome = Ended(intent, item, result, then)
+        try:
+            self._close(outcome)
+        except Fault:
+            self._unwritten.append(outcome)
+            raise
+
+    def _close(self, ended: Ended) -> None:
+        """The outcome on disk."""
         with self._core.store.write() as tx:
-            text = "" if isinstance(result, Outcome) else result.message
-            ledger.close(tx, intent, _outcome_name(result), text, self._core.clock.now().wall_ms)
-            self._record(tx, item, result, then)
+            text = "" if isinstance(ended.result, Outcome) else ended.result.message
+            now_ms = self._core.clock.now().wall_ms
+            ledger.close(tx, ended.intent, _outcome_name(ended.result), text, now_ms)
+            self._record(tx, ended.item, ended.result, ended.then)
+
+    def _catch_up(self) -> None:
+        """Outcomes a bad disk did not take come before any new step: what was done is not done again."""
+        while self._unwritten:
+            self._close(self._unwritten[0])
+            self._unwritten.popleft()
 
     def _note_leaving(self, device: str, step: Step, now: float) -> None:
         """A device may take its time to let go of what it was told to: it is not somebody else's for that."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from acsmpd import faults
 from acsmpd.clock import Moment
 from acsmpd.decide import results as decided
 from acsmpd.decide.backoff import delay_seconds
@@ -107,7 +108,7 @@ class Relay:
             if self._core.stopping.is_set() or self._core.clock.now().mono - begun > POSTS_SECONDS:
                 return
             parcel = self._next(destination)
-            if parcel is None or not self._post(destination, parcel):
+            if parcel is None or not self._post_or_wait(destination, parcel):
                 return
 
     def _next(self, destination: str) -> Parcel | None:
@@ -116,6 +117,17 @@ class Relay:
             row = results.next_delivery(tx, destination)
             stored = results.get(tx, str(row["result_id"])) if row else None
             return _parcel(tx, row, stored) if row and stored else None
+
+    def _post_or_wait(self, destination: str, parcel: Parcel) -> bool:
+        """The same one comes again when what became of it could not be written: not at once, for the disk's sake."""
+        try:
+            return self._post(destination, parcel)
+        except faults.Fault:
+            with self._lock:
+                failures = self._failures[destination] = self._failures.get(destination, 0) + 1
+            pause = self._delay(destination, failures, slow=False)
+            self._retries.wait(destination, self._core.clock.now().mono + pause)
+            raise
 
     def _post(self, destination: str, parcel: Parcel) -> bool:
         """Post one; True if the next may follow at once."""

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 APPROVAL_SECONDS = 30.0
 """How often we ask again while an operator above has not approved us."""
 
+UNWRITTEN_SECONDS = 10.0
+"""When we ask again if what a platform above said cannot be written down (a bad disk)."""
+
 DAY_MS = 86_400_000
 LONGEST_PAUSE_SECONDS = 300.0
 SHORTEST_PAUSE_SECONDS = 0.2
@@ -91,6 +94,7 @@ class Upstreams:
     def _meet(self, name: str) -> None:
         """Keepalive if we are registered, registration if not or if the platform has forgotten us."""
         entry, course = self._entries[name], self._courses[name]
+        self._again(course, UNWRITTEN_SECONDS)
         try:
             if self._is_leaving(name):
                 self._leave(name, entry)

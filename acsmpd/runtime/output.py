@@ -6,6 +6,7 @@ CHUNK_BYTES from each), never stopped for good; a disk that is full drops lines,
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
@@ -37,7 +38,8 @@ class LogFile:
             self._size += os.write(self._fd, piece)
 
     def _turn(self) -> None:
-        os.replace(self.path, older(self.path))
+        with contextlib.suppress(FileNotFoundError):  # an earlier turn came only half way
+            os.replace(self.path, older(self.path))
         fresh = os.open(self.path, _FLAGS, 0o600)
         os.close(self._fd)
         self._fd, self._size = fresh, 0
@@ -88,6 +90,8 @@ class _Stream:
             if not self.failed:
                 _log.warning("cannot keep the output of engine %s: %s", self.load_id, error)
             self.failed = True
+        else:
+            self.failed = False
         return bool(data)
 
     def close(self) -> None:

@@ -226,7 +226,7 @@ class Runtime:
         except BaseException:
             if group is not None:
                 leftovers.end_groups(group, self._clock, self._settings.kill_timeout_seconds)
-            self._book.erase(spec.load_id)
+            self._erase_record(spec.load_id)
             raise
         return Child(spec.load_id, popen, self.way.kind, group, self._clock), output_fd
 
@@ -283,12 +283,19 @@ class Runtime:
         if child.group is not None and not leftovers.end_groups(child.group, self._clock, seconds):
             raise NoAnswerInTime(f"cannot end engine {load_id}: its control group is not empty")
         engine.output.wait(_OUTPUT_END_SECONDS)
-        self._book.erase(load_id)
+        self._erase_record(load_id)
         ended = _told(engine, for_memory, self._clock.now())
         with self._lock:
             del self._engines[load_id]
             _remember(self._exits, load_id, ended)
         _log.info("engine %s is over: %s", load_id, ended.reason)
+
+    def _erase_record(self, load_id: str) -> None:
+        """A record that stays on a bad disk names a process that is gone: the next start finds that out."""
+        try:
+            self._book.erase(load_id)
+        except OSError as error:
+            _log.warning("cannot remove the record of engine %s: %s", load_id, error.strerror)
 
     def _sweep_record(self, load_id: str) -> Swept | None:
         if self._find(load_id) is not None or load_id not in self._book.load_ids():

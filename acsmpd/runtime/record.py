@@ -48,11 +48,15 @@ class RecordBook:
         """On disk when this returns: temporary file, fsync, rename, fsync of the folder."""
         final = self._path(record.load_id)
         temporary = final.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, final)
+        try:
+            with temporary.open("wb") as file:
+                file.write(msgspec.json.encode(record))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         self._sync_folder()
 
     def erase(self, load_id: str) -> None:

@@ -9,6 +9,7 @@ Few readers are open, each lent for one transaction; an open transaction would k
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -347,10 +348,21 @@ def _disk_reason(text: str, folder: Path) -> str:
         return FULL
     if not any(words in text for words in _OF_THE_DISK):
         return ""
+    error = _asked(folder)
+    if error in (errno.ENOSPC, errno.EDQUOT):
+        return FULL
+    return f"the disk {'is read-only' if error == errno.EROFS else 'failed'} ({text})"
+
+
+def _asked(folder: Path) -> int | None:
+    """What the disk itself says to a small file without a name; None: nothing that tells more."""
     try:
-        found = os.statvfs(folder)
-    except OSError:
-        return text
-    if found.f_flag & os.ST_RDONLY:
-        return f"the disk is read-only ({text})"
-    return FULL if not found.f_bavail else f"the disk failed ({text})"
+        number = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+        try:
+            os.write(number, bytes(4096))
+            os.fsync(number)
+        finally:
+            os.close(number)
+    except OSError as error:
+        return error.errno
+    return None

@@ -176,9 +176,12 @@ def search(*conditions: Any) -> Any:
         Load.select(
             Load.id.alias("load_id"), Load.status, Load.wanted, Load.error, Load.xpu_type, Load.device, Load.ours,
             Service.id, Service.package_id, Service.env, Service.replicas, Service.license_url, Service.origin,
-            Service.created_ms,
+            Service.created_ms, Copy.error.alias("copy_error"),
         )
         .join(Service, on=(Service.id == Load.service_id))
+        .join(Copy, JOIN.LEFT_OUTER, on=(
+            (Copy.package_id == Load.package_id) & (Copy.device == Load.device) & (Copy.status != 3)
+        ))
         .where((Load.wanted == YES) | Service.id.not_in(_still_wanted()), *conditions)
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from acsmpd.store import devices
 from tests.engine.bench import SITE, Bench
 from tests.store.rows import CODE, NOW, OTHER
+from tests.support.disks import failing
 
 DEVICES = [f"1101000000505000000{number}" for number in range(1, 6)]
 
@@ -138,6 +140,18 @@ def test_signs_of_life_are_written_in_batches(works: Bench) -> None:
     assert (row["heard_ms"], row["ever_heard"], row["answered_ms"], row["ever_answered"]) == (
         NOW + 5000, True, None, False,
     )  # fmt: skip
+
+
+def test_signs_of_life_a_bad_disk_did_not_take_are_written_later(works: Bench) -> None:
+    works.device(OTHER, ip="", family="none")
+    works.run(6)
+    works.presence.heard(OTHER, works.clock.moment.mono)
+    heard = works.clock.moment.wall_ms
+    with failing(os.getpid(), "pwrite64", "EIO"):
+        works.run(6)
+        assert record(works, OTHER)["heard_ms"] is None
+    works.run(6)
+    assert record(works, OTHER)["heard_ms"] == heard
 
 
 def test_an_answer_is_written_as_such(works: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from acsmpd.faults import Permanent, StepFault
 from acsmpd.security import sm2
 from acsmpd.store import upstreams
 from tests.engine.upstream_setup import BOX_CODE, KEY, OWN_PORT, PASSWORD, Box, Centre, box, centre, hashed
+from tests.support.disks import failing
 from tests.support.site import SITE_CODE, running
 from tests.wire.servers import unused_port
 
@@ -299,6 +301,15 @@ def test_a_platform_that_is_away_is_asked_again_soon_and_not_registered_at(above
     above.behaves("Keepalive")
     one.meet(30.1)
     assert one.state() == ("registered", "")
+
+
+def test_what_cannot_be_written_down_is_not_asked_for_again_and_again(above: Centre, one: Box) -> None:
+    with failing(os.getpid(), "pwrite64", "EIO"):
+        for _ in range(5):
+            one.meet(1)
+        assert (above.times("PublicKey"), above.times("Register")) == (1, 0)  # the key could not be pinned
+    one.meet(10.1)
+    assert (one.state(), above.times("Register")) == (("registered", ""), 1)
 
 
 def test_who_we_are_outlives_a_day_without_the_platform(tmp_path: Path) -> None:

@@ -47,6 +47,16 @@ def test_one_big_piece_is_cut_to_the_bound_and_a_reopened_file_goes_on(tmp_path:
     assert (older(path).read_bytes(), path.read_bytes()) == (b"xxxxxtail!", b"new")
 
 
+def test_a_turn_that_came_half_way_is_made_up_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    file = LogFile(path, 10)
+    file.append(b"1234567890")
+    path.rename(older(path))  # and then the disk had no room for the new one
+    file.append(b"abc")
+    file.close()
+    assert (older(path).read_bytes(), path.read_bytes()) == (b"1234567890", b"abc")
+
+
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match=r"a\.log"):

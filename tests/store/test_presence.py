@@ -50,6 +50,16 @@ def test_what_changed_is_written_once() -> None:
     presence.forget("never there")
 
 
+def test_what_could_not_be_written_comes_again() -> None:
+    presence = Presence(0.0)
+    for code in ("a", "b"):
+        presence.heard(code, 1.0)
+    taken = presence.take_dirty()
+    presence.forget("b")
+    presence.give_back(taken)
+    assert presence.take_dirty() == ["a"]
+
+
 def test_signs_from_many_threads_are_all_counted() -> None:
     presence = Presence(0.0)
 
