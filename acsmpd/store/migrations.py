@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -54,5 +55,6 @@ def _apply(database: peewee.SqliteDatabase, version: int) -> None:
         )
         database.execute_sql("COMMIT")
     except BaseException:
-        database.execute_sql("ROLLBACK")
+        with contextlib.suppress(peewee.PeeweeException):  # a bad disk has rolled back already
+            database.execute_sql("ROLLBACK")
         raise

@@ -13,6 +13,7 @@ import pytest
 
 from acsmpd import faults
 from acsmpd.security import keyfiles
+from tests.support.disks import fill
 
 RACER = """
 import sys, secrets
@@ -112,3 +113,18 @@ def test_what_the_system_refuses_is_told_with_its_reason(tmp_path: Path) -> None
         keyfiles.write_secret(tmp_path / "file" / "x", b"")
     with pytest.raises(faults.Internal, match=r"cannot read the secret file .*: No such file or directory"):
         keyfiles.read_secret(tmp_path / "none")
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_secret_alone(small_disk: Path) -> None:
+    path = small_disk / "keys" / "a.key"
+    keyfiles.write_secret(path, b"old")
+    filler = fill(small_disk)
+    with pytest.raises(
+        faults.Internal, match=rf"cannot write the secret file {path}: No space left on device"
+    ):
+        keyfiles.write_secret(path, b"new")
+    assert [one.name for one in path.parent.iterdir()] == ["a.key"]
+    assert keyfiles.read_secret(path) == b"old"
+    filler.unlink()
+    keyfiles.write_secret(path, b"new")
+    assert keyfiles.read_secret(path) == b"new"

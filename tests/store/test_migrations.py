@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from acsmpd import faults
 from acsmpd.store import facts, foreign, migrations, schema, services, tables
 from acsmpd.store.database import Store
+from tests.support.disks import failing
 
 
 def versions(path: Path) -> list[int]:
@@ -164,3 +166,25 @@ def test_what_stood_before_foreign_things_were_known_is_ours(tmp_path: Path) -> 
         assert (copy.id, copy.ours, load.id, load.ours) == (7, True, "l", True)
         assert foreign.tasks(tx, "d") == []  # the next look brings it again
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "error"), [("fdatasync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO")]
+)
+def test_a_step_on_a_bad_disk_says_why_and_comes_again(tmp_path: Path, call: str, error: str) -> None:
+    path = tmp_path / "acsmpd.db"
+    with sqlite3.connect(path) as plain:
+        plain.executescript("PRAGMA journal_mode = wal;" + schema.FIRST)
+        plain.execute(
+            "CREATE TABLE schema (version INTEGER NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)"
+        )
+        plain.execute("INSERT INTO schema VALUES (1, 0)")
+        plain.commit()
+        with failing(os.getpid(), call, error), pytest.raises(faults.Fault) as caught:
+            Store(path).open()
+    plain.close()
+    assert caught.value.message.startswith(f"cannot open the database {path}: the disk ")
+    assert caught.value.code == (50701 if error == "ENOSPC" else 50000)
+    assert versions(path) == [1]
+    Store(path).open().close()
+    assert versions(path) == list(range(1, len(migrations.MIGRATIONS) + 1))
