@@ -13,7 +13,7 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import peewee
 
 from acsmpd import faults
 from acsmpd.store import migrations
+from acsmpd.store.connections import Connections, Readers
 
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_MS = 100
@@ -35,12 +36,6 @@ _OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 COUNTS = 200
 """Counts that are remembered, of each reader: its connection has a version of its own."""
-
-
-READERS = 4
-"""So many read at once. More would not be faster: they would take the interpreter and the caches from each other."""
-READER_PATIENCE_SECONDS = 1.0
-"""Who waits longer gets a reader of its own: somebody who holds one may be waiting for what we hold."""
 
 
 class Tx:
@@ -111,77 +106,6 @@ class Tx:
         return rows
 
 
-class _Connections(peewee.SqliteDatabase):  # type: ignore[misc]
-    """A Peewee database that remembers every connection it opened, so that close() leaves none behind."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._opened: list[sqlite3.Connection] = []
-        self._opened_lock = threading.Lock()
-        super().__init__(*args, **kwargs)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc]
-        with self._opened_lock:
-            self._opened.append(connection)
-        return connection
-
-    def close_everywhere(self) -> None:
-        with self._opened_lock:
-            for connection in self._opened:
-                connection.close()
-            self._opened.clear()
-
-
-class _Reader:
-    """A connection that only reads, and the counts it remembers."""
-
-    def __init__(self, database: _Connections) -> None:
-        self.database = database
-        self.counts: dict[Any, int] = {}
-
-
-class _Readers:
-    """Lends readers, the one given back last first: its pages are in the caches."""
-
-    def __init__(self, make: Callable[[], _Connections]) -> None:
-        self._make, self._lock = make, threading.Lock()
-        self._free: list[_Reader] = []
-        self._all: list[_Reader] = []
-        self._slots = threading.BoundedSemaphore(READERS)
-
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[_Reader]:
-        """A reader for one transaction; after READER_PATIENCE_SECONDS of waiting a spare one."""
-        if not self._slots.acquire(timeout=READER_PATIENCE_SECONDS):
-            spare = self._make()
-            try:
-                yield _Reader(spare)
-            finally:
-                spare.close_everywhere()
-            return
-        try:
-            reader = self._take()
-            try:
-                yield reader
-            finally:
-                with self._lock:
-                    self._free.append(reader)
-        finally:
-            self._slots.release()
-
-    def _take(self) -> _Reader:
-        with self._lock:
-            if not self._free:
-                self._free.append(_Reader(self._make()))
-                self._all.append(self._free[-1])
-            return self._free.pop()
-
-    def close(self) -> None:
-        with self._lock:
-            for reader in self._all:
-                reader.database.close_everywhere()
-
-
 class Store:
     """The one database of a data directory. Open it, use `write` and `read`, close it."""
 
@@ -200,7 +124,7 @@ class Store:
         self._durable = self._database(synchronous=2)
         self._brisk = self._database(synchronous=1)
         self._watch = self._database(synchronous=1, query_only=1)
-        self._readers = _Readers(lambda: self._database(synchronous=1, query_only=1))
+        self._readers = Readers(lambda: self._database(synchronous=1, query_only=1))
         self._closed = False
         try:
             with self._words(f"cannot open the database {self.path}"):
@@ -211,7 +135,7 @@ class Store:
             raise
         return self
 
-    def _database(self, **pragmas: int) -> _Connections:
+    def _database(self, **pragmas: int) -> Connections:
         everywhere: dict[str, int | str] = {
             "journal_mode": "wal",
             "busy_timeout": BUSY_TIMEOUT_MS,
@@ -220,7 +144,7 @@ class Store:
             # Debian's SQLite overwrites what is deleted: a purge would write all it frees, with everybody waiting
             "secure_delete": "fast",
         }
-        return _Connections(
+        return Connections(
             str(self.path), pragmas={**everywhere, **pragmas}, thread_safe=False, check_same_thread=False
         )
 

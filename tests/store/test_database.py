@@ -15,7 +15,7 @@ import peewee
 import pytest
 
 from acsmpd import faults
-from acsmpd.store import database, facts
+from acsmpd.store import connections, facts
 from acsmpd.store.database import BUSY_TIMEOUT_MS, Store
 from acsmpd.store.tables import Fact, Package
 
@@ -71,7 +71,7 @@ def test_eight_threads_of_read_modify_write_lose_nothing(store: Store) -> None:
 OTHER_WRITER = """
 import sys
 from pathlib import Path
-from acsmpd.store import database, facts
+from acsmpd.store import connections, facts
 from acsmpd.store.database import Store
 store = Store(Path(sys.argv[1])).open()
 print("ready", flush=True)
@@ -275,7 +275,7 @@ def test_a_purge_writes_little(store: Store) -> None:
 def test_those_who_queue_behind_a_lock_of_another_program_do_not_wait_one_after_the_other(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1500)
+    monkeypatch.setattr("acsmpd.store.database.BUSY_TIMEOUT_MS", 1500)
     impatient = Store(store.path).open()
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -329,7 +329,7 @@ def test_a_full_disk_is_told_reads_go_on_and_it_recovers(small_disk: Path) -> No
 
 
 def test_many_who_read_at_once_share_a_few_connections(store: Store) -> None:
-    inside, go = threading.Barrier(database.READERS + 1), threading.Event()
+    inside, go = threading.Barrier(connections.READERS + 1), threading.Event()
 
     def reading() -> None:
         with store.read() as tx:
@@ -337,7 +337,7 @@ def test_many_who_read_at_once_share_a_few_connections(store: Store) -> None:
             assert go.wait(10)
             assert tx.sql("SELECT 1") == [(1,)]
 
-    threads = [threading.Thread(target=reading) for _ in range(database.READERS)]
+    threads = [threading.Thread(target=reading) for _ in range(connections.READERS)]
     for thread in threads:
         thread.start()
     inside.wait(10)
@@ -347,17 +347,17 @@ def test_many_who_read_at_once_share_a_few_connections(store: Store) -> None:
     for thread in [*threads, late]:
         thread.join(10)
         assert not thread.is_alive()
-    assert len(store._readers._all) == database.READERS
+    assert len(store._readers._all) == connections.READERS
 
 
 def test_who_waits_too_long_for_a_reader_gets_one_of_its_own(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readers that wait for the writer, and a writer who wants to read, do not hold each other up for good."""
-    monkeypatch.setattr(database, "READER_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(connections, "READER_PATIENCE_SECONDS", 0.01)
     with contextlib.ExitStack() as held:
-        for _ in range(database.READERS):
+        for _ in range(connections.READERS):
             held.enter_context(store.read())
         with store.write(), store.read() as tx:
             assert tx.sql("SELECT 1") == [(1,)]
-    assert len(store._readers._all) == database.READERS
+    assert len(store._readers._all) == connections.READERS

@@ -1,0 +1,88 @@
+"""The connections of the store: all of them known, those that read lent for one transaction each."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import peewee
+
+READERS = 2
+"""So many read at once. More would not be faster: they would take the interpreter and the caches from each other."""
+READER_PATIENCE_SECONDS = 0.25
+"""Who waits longer gets a reader of its own: a long search holds nobody up, and somebody who holds one may be
+waiting for what we hold."""
+
+
+class Connections(peewee.SqliteDatabase):  # type: ignore[misc]
+    """A Peewee database that remembers every connection it opened, so that close() leaves none behind."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc]
+        with self._opened_lock:
+            self._opened.append(connection)
+        return connection
+
+    def close_everywhere(self) -> None:
+        with self._opened_lock:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+
+
+class Reader:
+    """A connection that only reads, and the counts it remembers."""
+
+    def __init__(self, database: Connections) -> None:
+        self.database = database
+        self.counts: dict[Any, int] = {}
+
+
+class Readers:
+    """Lends readers, the one given back last first: its pages are in the caches."""
+
+    def __init__(self, make: Callable[[], Connections]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._free: list[Reader] = []
+        self._all: list[Reader] = []
+        self._slots = threading.BoundedSemaphore(READERS)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Reader]:
+        """A reader for one transaction; after READER_PATIENCE_SECONDS of waiting a spare one."""
+        if not self._slots.acquire(timeout=READER_PATIENCE_SECONDS):
+            spare = self._make()
+            try:
+                yield Reader(spare)
+            finally:
+                spare.close_everywhere()
+            return
+        try:
+            reader = self._take()
+            try:
+                yield reader
+            finally:
+                with self._lock:
+                    self._free.append(reader)
+        finally:
+            self._slots.release()
+
+    def _take(self) -> Reader:
+        with self._lock:
+            if not self._free:
+                self._free.append(Reader(self._make()))
+                self._all.append(self._free[-1])
+            return self._free.pop()
+
+    def close(self) -> None:
+        with self._lock:
+            for reader in self._all:
+                reader.database.close_everywhere()
