@@ -16,13 +16,13 @@ from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.spec.messages.computility import RegisterRequest, TokenData
 from acsmpd.store import alarms, devices
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Claim
 
 ALIVE_SECONDS = 100.0
 """An exchange this recent makes a registration from elsewhere a second device, not a move (R22)."""
 
-DAY_MS = 86_400_000
-OLD_TOKEN_MS = 5 * 60 * 1000
+DAY_SECONDS = 86_400
 
 
 @handles("acsmp.register_compute")
@@ -175,7 +175,8 @@ def _claim(
 ) -> None:
     """One claim per code, address and user, up to the limits; an old one is brought up to date."""
     enrolment, now = platform.settings.enrolment, call.now.wall_ms
-    devices.drop_claims(tx, Claim.seen_ms < now - enrolment.pending_days * DAY_MS)
+    lately = platform.clock.steps.shown(call.now, enrolment.pending_days * DAY_SECONDS)
+    devices.drop_claims(tx, is_past(Claim.seen_ms, lately))
     devices.drop_claims(
         tx, Claim.code == asked.code, Claim.address == call.caller.address, Claim.username == asked.username
     )
@@ -198,8 +199,8 @@ def _claims_are_full(platform: Platform, tx: Tx, call: Call, asked: RegisterRequ
     enrolment, address = platform.settings.enrolment, call.caller.address
     [(pending, here, mine)] = tx.sql(
         "SELECT count(*), total(address = ?), total(address = ? AND code = ? AND username = ?)"
-        " FROM claim WHERE seen_ms >= ?",
-        address, address, asked.code, asked.username, call.now.wall_ms - enrolment.pending_days * DAY_MS,
+        " FROM claim",  # the old ones are gone
+        address, address, asked.code, asked.username,
     )  # fmt: skip
     return not mine and (pending >= enrolment.pending_max or here >= enrolment.pending_per_address)
 
@@ -267,14 +268,14 @@ def _renewed(platform: Platform, call: Call, code: str) -> TokenData | None:
     """The next token while the device has not used it; None when there is nothing to renew."""
     known = platform.credentials.known(call.caller.token_hash)
     half_ms = platform.settings.tokens.computility_hours * 3_600_000 // 2
-    if known is not None and known.role == "current" and call.now.wall_ms - known.created_ms < half_ms:
-        return None
+    if known is not None and known.role == "current" and 0 <= call.now.wall_ms - known.created_ms < half_ms:
+        return None  # one of the future was made before the clock was set back: it is renewed
     with platform.store.write() as tx:
         row = devices.token(tx, call.caller.token_hash)
         if row is None:
             raise faults.NoToken("the token is not known here")
         if row["role"] == "next":
-            devices.next_was_used(tx, code, call.now.wall_ms, call.now.wall_ms + OLD_TOKEN_MS)
+            devices.next_was_used(tx, code, call.now.wall_ms, call.now.wall_ms + devices.OLD_TOKEN_MS)
         token = _next_token(platform, tx, code, call.now.wall_ms) if row["role"] == "current" else None
     if row["role"] == "next":  # roles changed: what is remembered of them is read afresh, after the commit
         platform.credentials.close(name=code, kind="computility")

@@ -24,7 +24,7 @@ from acsmpd.store.tables import Result
 
 log = logging.getLogger(__name__)
 
-HOUR_MS = 3_600_000
+HOUR_SECONDS = 3600
 ORDERS = {"EventTime": Result.event_ms, "ReceivedTime": Result.received_ms, "ResultID": Result.id}
 NEWEST_FIRST = (("EventTime", True), ("ResultID", True))
 PAGE_MAX_BYTES = 8 * 1024 * 1024
@@ -77,8 +77,8 @@ def _instance_of(platform: Platform, call: Call) -> dict[str, Any]:
         with platform.store.read() as tx:
             row = plans.any_instance(tx, instance_id)
     if row is not None and row["deleted"]:
-        age_ms = call.now.wall_ms - row["changed_ms"]
-        row = row if age_ms <= platform.settings.results.keep_hours * HOUR_MS else None
+        seconds = platform.settings.results.keep_hours * HOUR_SECONDS
+        row = row if platform.clock.steps.shown(call.now, seconds).holds(row["changed_ms"]) else None
     if row is None:
         raise faults.NotFound("this link is not valid, or not any more")
     return row

@@ -46,7 +46,17 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._unread: int | None = None
         self._drained = 0
         self.lingers_until: float | None = None
+        self._clock, self._active = server.clock, 0.0
         super().__init__(server, sock, addr, adj, map=map)
+
+    @property
+    def last_activity(self) -> float:
+        """Monotonic: the base notes the wall clock, by which setting it would cut every line or none."""
+        return self._active
+
+    @last_activity.setter
+    def last_activity(self, _wall: float) -> None:
+        self._active = self._clock.now().mono
 
     def readable(self) -> bool:
         if self.lingers_until is not None:
@@ -173,7 +183,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.will_close or not self.is_idle:
             return None
         if request is None:
-            quiet = now.wall_ms / 1000 - self.last_activity
+            quiet = now.mono - self.last_activity
             return (2, -quiet) if quiet > _EVICTABLE_AFTER_SECONDS else None
         age = now.mono - request.started
         if not request.headers_finished:
@@ -202,6 +212,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         self.lingering: set[Channel] = set()
         self.is_stopping = False
         self._is_closed = self._is_woken = False
+        self.next_channel_cleanup = float("inf")  # the base's own period goes by the wall clock
+        self._next_maintenance = 0.0
         sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
         super().__init__(
             application, {}, True, sock, dispatcher=dispatcher, adj=adj, sockinfo=sockinfo, bind_socket=False
@@ -213,6 +225,10 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         return (host.removeprefix("::ffff:"), *addr[1:]) if "." in host else addr
 
     def readable(self) -> bool:
+        now = self.clock.now()
+        if now.mono >= self._next_maintenance:
+            self._next_maintenance = now.mono + self.adj.cleanup_interval
+            self.maintenance(now.mono)
         if self.accepting and len(self._map) >= self.adj.connection_limit:
             self._make_room()
         return bool(super().readable())
@@ -233,7 +249,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
             self.active_channels[fd].will_close = True
 
     def maintenance(self, now: float) -> None:
-        """See the base; a header or body that dribbles in without end is cut off too."""
+        """See the base, by monotonic seconds; a header or body that dribbles in without end is cut off too."""
         super().maintenance(now)
         moment = self.clock.now()
         for channel in self.active_channels.values():

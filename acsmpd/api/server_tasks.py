@@ -80,7 +80,10 @@ class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
 
     def end(self, seconds: float) -> bool:
         """Let running requests end, drop waiting ones; False when some still run after so long."""
-        self.shutdown(cancel_pending=True, timeout=seconds)
+        self.set_thread_count(0)
+        with self.lock:  # waited for here: the base measures by the wall clock
+            self.thread_exit_cv.wait_for(lambda: not self.threads, seconds)
+        self.shutdown(cancel_pending=True, timeout=0)
         with self.lock:
             is_over = not self.threads
         for thread in self._started if is_over else ():

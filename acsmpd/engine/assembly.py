@@ -51,9 +51,10 @@ class Assembly:
         fetches = Lanes("fetch", FETCHES, FETCHES_PER_ORIGIN, wake)
         observations = Observations(core, looks, steps)
         self.poke = observations.poke
-        self._deployments = Deployments(core, steps, Recorder(self.poke), Retries())
+        self._deployments = Deployments(core, steps, Recorder(self.poke, core.clock.steps), Retries())
         self._pictures = Pictures(core)
         self.upstreams = Upstreams(core, posts, Upstream(wire))
+        self._housekeeping = Housekeeping(core, [self._pictures.tidy])
         placement = Placement(core)
         managers = (
             Liveness(core),
@@ -64,7 +65,7 @@ class Assembly:
             Asks(core, fetches, downloader, intake, importer),
             Relay(core, posts, wire),
             self.upstreams,
-            Housekeeping(core, [self._pictures.tidy]),
+            self._housekeeping,
         )
         self.engine = Engine(core, managers, (steps, looks, posts, fetches), beat)
 
@@ -73,6 +74,7 @@ class Assembly:
         now, settings = self._core.clock.now(), self._core.settings
         with self._core.store.read() as tx:
             known = [Path(row["path"]) for row in packages.search(tx)]
+        self._housekeeping.recover()
         self._intake.sweep(known)
         self._pictures.sweep()
         self._deployments.recover(now)

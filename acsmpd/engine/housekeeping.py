@@ -1,27 +1,31 @@
 """The duty of tidying on a period: the WAL, old intents, asks, alarms, audit rows, deleted instances.
 
 A private scheduler ticks it; each job is wrapped, since a job that raises would starve the ones after it.
+The scheduler goes by the local time of day: when that is set, or the zone's summer ends, its dates go along.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import schedule
 from peewee import fn
 
-from acsmpd.clock import Moment
+from acsmpd.clock import STEP_MS, Moment, Shown
 from acsmpd.engine.core import Core
-from acsmpd.store import alarms, asks, ledger, plans, results
+from acsmpd.store import accounts, alarms, asks, facts, ledger, plans, results
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES, Tx
+from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Audit, Instance, Task
 
 log = logging.getLogger(__name__)
 
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
+HOUR_SECONDS = 3600
+DAY_SECONDS = 24 * HOUR_SECONDS
+INTENT_DAYS, ASK_DAYS = 1, 7
 PERIOD_SECONDS = 60
 TRIM_PERIOD_SECONDS = 600
 BATCH = 500
@@ -32,6 +36,8 @@ HELD = "database_held"
 """The kind of the alarm while somebody's reading keeps the WAL from shrinking."""
 TOUCHED_SECONDS = 600.0
 """How long the moment of a step is remembered; what is older changes no judgement."""
+STEPS = "clock_steps"
+"""The fact that carries the steps of the clock over a restart."""
 
 
 class Housekeeping:
@@ -42,15 +48,64 @@ class Housekeeping:
         self._core = core
         self._was_large = False
         self._scheduler = schedule.Scheduler()
+        self._offset = _local_offset(core.clock.now())
+        self._total_ms = 0
         for job in (self.checkpoint, self._drop_deleted, self._forget_touched, *more):
             self._scheduler.every(PERIOD_SECONDS).seconds.do(self._wrapped, job)
-        self._scheduler.every(TRIM_PERIOD_SECONDS).seconds.do(self._wrapped, self.trim)
+        for job in (self.trim, self._keep_steps):
+            self._scheduler.every(TRIM_PERIOD_SECONDS).seconds.do(self._wrapped, job)
+
+    def recover(self) -> None:
+        """Before the first pass: the steps of the clock that are still of importance."""
+        now = self._core.clock.now()
+        with self._core.store.write() as tx:
+            told = facts.get(tx, STEPS)
+            accounts.move_deadlines(tx, now.wall_ms, 0)
+        if told:
+            self._core.clock.steps.resume(now, told)
 
     def ensure(self, now: Moment) -> float:
-        if (self._scheduler.idle_seconds or 0) > PERIOD_SECONDS:  # the clock of the wall was put back
-            self._scheduler.run_all()
+        self._follow_clock(now)
         self._scheduler.run_pending()
         return now.mono + 1.0
+
+    # --- when the clock is set ---------------------------------------------------------------------------
+
+    def _follow_clock(self, now: Moment) -> None:
+        """No job runs early because the clock was put forward, none waits because it was put back."""
+        offset = _local_offset(now)
+        moved, self._offset = offset - self._offset, offset
+        if abs(moved.total_seconds()) * 1000 > STEP_MS:
+            latest = _local(now)
+            for job in self._scheduler.jobs:
+                if job.next_run is not None:
+                    job.next_run = min(job.next_run + moved, latest + timedelta(seconds=job.interval))
+        total_ms = self._core.clock.steps.see(now)
+        if total_ms != self._total_ms:
+            step_ms, self._total_ms = total_ms - self._total_ms, total_ms
+            self._stepped(now, step_ms)
+
+    def _stepped(self, now: Moment, step_ms: int) -> None:
+        log.warning(
+            "the clock was set by %+.0f s; what is measured in hours goes on by its own", step_ms / 1000
+        )
+        with self._core.store.write() as tx:
+            accounts.move_deadlines(tx, now.wall_ms, step_ms)
+        self._keep_steps()
+
+    def _keep_steps(self) -> None:
+        """What was set lately, for a process after this one."""
+        settings, now = self._core.settings, self._core.clock.now()
+        days = max(settings.audit.keep_days, settings.enrolment.pending_days, ASK_DAYS)
+        hours = max(settings.results.keep_hours, settings.results.pictures_keep_hours)
+        told = self._core.clock.steps.told(now, max(days * DAY_SECONDS, hours * HOUR_SECONDS))
+        with self._core.store.read() as tx:
+            is_empty = not (told["steps"] or (facts.get(tx, STEPS) or told)["steps"])
+        if not is_empty:
+            with self._core.store.write(durable=False) as tx:
+                facts.put(tx, STEPS, told)
+
+    # --- the jobs ------------------------------------------------------------------------------------------
 
     def _wrapped(self, job: Callable[[], None]) -> None:
         try:
@@ -97,26 +152,29 @@ class Housekeeping:
             while step(begun) and not self._is_over(begun):
                 continue
 
+    def _lately(self, now: Moment, days: float) -> Shown:
+        return self._core.clock.steps.shown(now, days * DAY_SECONDS)
+
     def _is_over(self, begun: Moment) -> bool:
         return self._core.stopping.is_set() or self._core.clock.now().mono - begun.mono > TRIM_SECONDS
 
     def _drop_old_intents(self, now: Moment) -> bool:
         with self._core.store.write(durable=False) as tx:
-            return ledger.trim(tx, now.wall_ms - DAY_MS, BATCH) > 0
+            return ledger.trim(tx, self._lately(now, INTENT_DAYS), BATCH) > 0
 
     def _drop_old_asks(self, now: Moment) -> bool:
         with self._core.store.write(durable=False) as tx:
-            return asks.trim(tx, now.wall_ms - 7 * DAY_MS, BATCH) > 0
+            return asks.trim(tx, self._lately(now, ASK_DAYS), BATCH) > 0
 
     def _drop_old_alarms(self, now: Moment) -> bool:
-        before = now.wall_ms - self._core.settings.audit.keep_days * DAY_MS
+        lately = self._lately(now, self._core.settings.audit.keep_days)
         with self._core.store.write(durable=False) as tx:
-            return alarms.trim(tx, before, BATCH) > 0
+            return alarms.trim(tx, lately, BATCH) > 0
 
     def _drop_old_audit(self, now: Moment) -> bool:
-        before = now.wall_ms - self._core.settings.audit.keep_days * DAY_MS
+        old = is_past(Audit.at_ms, self._lately(now, self._core.settings.audit.keep_days))
         with self._core.store.write(durable=False) as tx:
-            return _drop_audit(tx, BATCH, Audit.at_ms < before) > 0
+            return _drop_audit(tx, BATCH, old) > 0
 
     def _drop_surplus_audit(self, now: Moment) -> bool:
         """What strangers caused goes first: they must not wash away what others did."""
@@ -138,16 +196,25 @@ class Housekeeping:
 
     def _drop_deleted(self) -> None:
         """Deleted instances whose tasks are gone everywhere and whose results are no longer waited for."""
-        keep = self._core.clock.now().wall_ms - self._core.settings.results.keep_hours * HOUR_MS
+        clock, seconds = self._core.clock, self._core.settings.results.keep_hours * HOUR_SECONDS
+        old = is_past(Instance.changed_ms, clock.steps.shown(clock.now(), seconds))
         with self._core.store.read() as tx:
             left = Task.select(Task.instance_id)
-            over = plans.instance_ids(
-                tx, BATCH, Instance.deleted == True, Instance.changed_ms < keep, Instance.id.not_in(left)
-            )
+            over = plans.instance_ids(tx, BATCH, Instance.deleted == True, old, Instance.id.not_in(left))
         if over:
             with self._core.store.write(durable=False) as tx:
                 for instance_id in over:
                     plans.drop_instance(tx, instance_id)
+
+
+def _local(now: Moment) -> datetime:
+    """The time the scheduler goes by."""
+    return datetime.fromtimestamp(now.wall_ms / 1000)
+
+
+def _local_offset(now: Moment) -> timedelta:
+    """Between the local time of day and the monotonic clock; it changes only when the former is set."""
+    return _local(now) - datetime.min - timedelta(seconds=now.mono)
 
 
 def _drop_audit(tx: Tx, limit: int, *conditions: Any) -> int:

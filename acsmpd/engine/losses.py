@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from acsmpd.clock import Shown
 from acsmpd.store import alarms, facts, results
 from acsmpd.store.database import Tx
 
 KIND = "results_lost"
-_QUIET_MS = 24 * 3_600_000
+QUIET_SECONDS = 24 * 3600
 _WORDS = {
     "expired": "{} not delivered in time",
     "refused": "{} refused by the receiver again and again",
@@ -24,10 +25,10 @@ def note(tx: Tx, destination: str, reason: str, number: int, now_ms: int) -> Non
     alarms.raise_alarm(tx, KIND, destination, f"results given up: {total} ({', '.join(words)})", now_ms)
 
 
-def settle(tx: Tx, now_ms: int) -> None:
+def settle(tx: Tx, now_ms: int, day: Shown) -> None:
     """End the alarms of destinations that lost nothing for a day; the next loss counts from one."""
     for destination in results.alarmed(tx, KIND):
         lost = facts.get(tx, f"{KIND}:{destination}") or {}
-        if now_ms - lost.get("last_ms", 0) > _QUIET_MS:
+        if not day.holds(lost.get("last_ms", 0)):
             alarms.end_alarm(tx, KIND, destination, now_ms)
             results.forget(tx, f"{KIND}:{destination}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from acsmpd.clock import Moment
+from acsmpd.clock import Moment, Steps
 from acsmpd.engine.stepwork import Item, change
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import Outcome
@@ -18,7 +18,7 @@ from acsmpd.wire.answer import Missing
 LOADS_BEFORE_A_NEW_PUSH = 6
 """Refused loads of a file that never showed up on the device, before the file is delivered again."""
 
-SETTLING_MS, LOADS_WHILE_SETTLING = 60_000, 4
+SETTLING_SECONDS, LOADS_WHILE_SETTLING = 60.0, 4
 """A file that arrived so short a time ago may still be judged by the device: so many loads are not final."""
 
 WORDS = {"copy": "error", "load": "error", "task": "reason"}
@@ -28,8 +28,8 @@ WORDS = {"copy": "error", "load": "error", "task": "reason"}
 class Recorder:
     """Writes outcomes. `poke` asks for an early observation of a device."""
 
-    def __init__(self, poke: Callable[[str], None]) -> None:
-        self._poke = poke
+    def __init__(self, poke: Callable[[str], None], clock_steps: Steps) -> None:
+        self._poke, self._steps = poke, clock_steps
 
     def record(
         self, tx: Tx, item: Item, result: Outcome | StepFault, now: Moment, then: dict[str, Any]
@@ -161,7 +161,8 @@ class Recorder:
         copy = services.copy(tx, load.package_id, load.device) if load else None
         if copy is None:
             return False
-        fresh = now.wall_ms - copy["changed_ms"] < SETTLING_MS and item.attempts < LOADS_WHILE_SETTLING
+        arrived_lately = self._steps.shown(now, SETTLING_SECONDS).holds(copy["changed_ms"])
+        fresh = arrived_lately and item.attempts < LOADS_WHILE_SETTLING
         if copy["status"] == 3 and not fresh and not isinstance(fault, Missing):
             return False
         if item.attempts and item.attempts % LOADS_BEFORE_A_NEW_PUSH == 0:

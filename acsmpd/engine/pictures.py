@@ -18,11 +18,12 @@ from acsmpd.engine import losses
 from acsmpd.engine.core import Core
 from acsmpd.store import alarms, facts, results
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Delivery, Picture, Result
 
 log = logging.getLogger(__name__)
 
-HOUR_MS = 3_600_000
+HOUR_SECONDS = 3600
 BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
 """What goes in one transaction: everybody who writes waits for it."""
 TIDY_SECONDS = 2.0
@@ -59,8 +60,9 @@ class Pictures:
     def _old_results(self, now: Moment) -> bool:
         """Results as old as a picture may be. One still to be delivered waits for the outbox to give it up."""
         limits = self._core.settings.results
-        before = now.wall_ms - max(limits.keep_hours, limits.pictures_keep_hours) * HOUR_MS
-        return self._drop_results(now, BATCH, None, Result.received_ms < before, ~results.OUTSTANDING)
+        seconds = max(limits.keep_hours, limits.pictures_keep_hours) * HOUR_SECONDS
+        old = is_past(Result.received_ms, self._core.clock.steps.shown(now, seconds))
+        return self._drop_results(now, BATCH, None, old, ~results.OUTSTANDING)
 
     def _surplus_results(self, now: Moment) -> bool:
         with self._core.store.read() as tx:
@@ -98,7 +100,8 @@ class Pictures:
     # --- pictures ------------------------------------------------------------------------------------------
 
     def _old_pictures(self, now: Moment) -> bool:
-        old = Picture.created_ms < now.wall_ms - self._core.settings.results.pictures_keep_hours * HOUR_MS
+        seconds = self._core.settings.results.pictures_keep_hours * HOUR_SECONDS
+        old = is_past(Picture.created_ms, self._core.clock.steps.shown(now, seconds))
         return self._evict(now, None, old, ~results.UNDELIVERED) or self._evict(now, None, old)
 
     def _surplus_pictures(self, now: Moment) -> bool:

@@ -24,11 +24,13 @@ from acsmpd.engine.lanes import Lanes
 from acsmpd.faults import Permanent, Temporary
 from acsmpd.store import alarms, plans, results
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_past
+from acsmpd.store.tables import Delivery
 from acsmpd.wire.caller import Wire
 
 log = logging.getLogger(__name__)
 
-HOUR_MS = 3_600_000
+HOUR_SECONDS = 3600
 POSTS, POSTS_SECONDS = 50, 10.0
 """What one job does before the lane is free for another destination."""
 DESTINATIONS = 1000
@@ -79,8 +81,9 @@ class Relay:
         """Give up what is too old; forget destinations nothing waits for."""
         while self._expire(now) and self._core.clock.now().mono - now.mono <= EXPIRE_SECONDS:
             continue
+        day = self._core.clock.steps.shown(now, losses.QUIET_SECONDS)
         with self._core.store.write(durable=False) as tx:
-            losses.settle(tx, now.wall_ms)
+            losses.settle(tx, now.wall_ms, day)
             waiting = set(results.destinations(tx, DESTINATIONS))
             for destination in set(results.alarmed(tx, UNDELIVERABLE)) - waiting:
                 alarms.end_alarm(tx, UNDELIVERABLE, destination, now.wall_ms)
@@ -93,9 +96,10 @@ class Relay:
 
     def _expire(self, now: Moment) -> bool:
         """Give up a batch of what is too old; whether there was any."""
-        before = now.wall_ms - self._core.settings.results.keep_hours * HOUR_MS
+        seconds = self._core.settings.results.keep_hours * HOUR_SECONDS
+        old = is_past(Delivery.created_ms, self._core.clock.steps.shown(now, seconds))
         with self._core.store.write(durable=False) as tx:
-            lost = results.drop_deliveries(tx, results.older_deliveries(before, BATCH))
+            lost = results.drop_deliveries(tx, results.first_deliveries(BATCH, old))
             for destination, number in lost.items():
                 losses.note(tx, destination, "expired", number, now.wall_ms)
         return bool(lost)

@@ -31,7 +31,6 @@ APPROVAL_SECONDS = 30.0
 UNWRITTEN_SECONDS = 10.0
 """When we ask again if what a platform above said cannot be written down (a bad disk)."""
 
-DAY_MS = 86_400_000
 LONGEST_PAUSE_SECONDS = 300.0
 SHORTEST_PAUSE_SECONDS = 0.2
 KEY_CHANGED, REFUSED = "upstream_key_changed", "upstream_refused"
@@ -188,7 +187,12 @@ class Upstreams:
         now = self._core.clock.now().wall_ms
         with self._core.store.write() as tx:
             accounts.add_upstream_token(
-                tx, name, token_hash(token), self._core.sealer.seal(token), now, now + DAY_MS
+                tx,
+                name,
+                token_hash(token),
+                self._core.sealer.seal(token),
+                now,
+                now + accounts.OLD_UPSTREAM_TOKEN_MS,
             )
             upstreams.trim_tokens(tx, name)
         self.renewed(name)

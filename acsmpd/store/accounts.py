@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.store.database import Tx
-from acsmpd.store.tables import ApiKey, Person, UpstreamToken
+from peewee import fn
 
+from acsmpd.store import facts
+from acsmpd.store.database import Tx
+from acsmpd.store.devices import OLD_TOKEN_MS
+from acsmpd.store.tables import ApiKey, Person, Token, UpstreamToken
+
+OLD_UPSTREAM_TOKEN_MS = 24 * 3_600_000
+"""How long a token is taken after a platform above gave us a newer one."""
 CHANGES = "credentials"
 """The fact that counts changes of keys and tokens by another process; a daemon forgets what it knew by then."""
 
@@ -67,6 +73,14 @@ def add_upstream_token(tx: Tx, code: str, hashed: str, sealed: str, now_ms: int,
     tx.run(
         UpstreamToken.insert(hash=hashed, code=code, sealed=sealed, created_ms=now_ms).on_conflict_replace()
     )
+
+
+def move_deadlines(tx: Tx, now_ms: int, step_ms: int) -> None:
+    """The clock was set by so much: what ends at a time of day goes along, and never lasts longer than it may."""
+    for table, longest_ms in ((Token, OLD_TOKEN_MS), (UpstreamToken, OLD_UPSTREAM_TOKEN_MS)):
+        moved = fn.MIN(table.dies_ms + step_ms, now_ms + longest_ms)
+        tx.run(table.update(dies_ms=moved).where(table.dies_ms.is_null(False)))
+    facts.count_up(tx, CHANGES)
 
 
 def drop_upstream_tokens(tx: Tx, code: str) -> None:

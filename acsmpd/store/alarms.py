@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from acsmpd.clock import Shown
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Alarm
 
 STEP_REFUSED = "step_refused"
@@ -29,11 +31,11 @@ def end_alarm(tx: Tx, kind: str, subject: str, now_ms: int) -> None:
     )
 
 
-def trim(tx: Tx, older_than_ms: int, limit: int) -> int:
-    """Drop what has been over since before a moment, and of the rest of what is over all but the last KEPT; at most
+def trim(tx: Tx, lately: Shown, limit: int) -> int:
+    """Drop what has been over since before that, and of the rest of what is over all but the last KEPT; at most
     `limit` of them. Returns how many went."""
     is_over = Alarm.until_ms.is_null(False)
     kept = Alarm.select(Alarm.id).where(is_over).order_by(Alarm.id.desc()).limit(KEPT)
-    surplus = (Alarm.until_ms < older_than_ms) | Alarm.id.not_in(kept)
+    surplus = is_past(Alarm.until_ms, lately) | Alarm.id.not_in(kept)
     gone = Alarm.select(Alarm.id).where(is_over, surplus).order_by(Alarm.id).limit(limit)
     return int(tx.run(Alarm.delete().where(Alarm.id.in_(gone))))

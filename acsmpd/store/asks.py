@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from acsmpd.clock import Shown
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Ask
 
 WAITING = ("open", "running", "withdrawn")
@@ -52,7 +54,7 @@ def end_withdrawn(tx: Tx, ask_id: str, now_ms: int) -> None:
     tx.run(Ask.update(changed_ms=now_ms, state="failed").where(Ask.id == ask_id, Ask.state == "withdrawn"))
 
 
-def trim(tx: Tx, older_than_ms: int, limit: int) -> int:
-    """Drop answered questions older than a moment, at most `limit` of them; returns how many went."""
-    old = Ask.select(Ask.id).where(Ask.state.in_(("done", "failed")), Ask.changed_ms < older_than_ms)
+def trim(tx: Tx, lately: Shown, limit: int) -> int:
+    """Drop answered questions older than that, at most `limit` of them; returns how many went."""
+    old = Ask.select(Ask.id).where(Ask.state.in_(("done", "failed")), is_past(Ask.changed_ms, lately))
     return int(tx.run(Ask.delete().where(Ask.id.in_(old.order_by(Ask.created_ms).limit(limit)))))

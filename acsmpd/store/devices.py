@@ -59,6 +59,10 @@ def add_next(tx: Tx, code: str, token_hash: str, sealed: str, now_ms: int) -> No
     tx.run(Token.insert(hash=token_hash, code=code, role="next", sealed=sealed, created_ms=now_ms))
 
 
+OLD_TOKEN_MS = 5 * 60 * 1000
+"""How long a token is taken after its device used the next one."""
+
+
 def next_was_used(tx: Tx, code: str, now_ms: int, old_dies_ms: int) -> None:
     """The device showed its new token: that is current now, the old one is accepted a little longer."""
     tx.run(Token.delete().where(Token.code == code, Token.role == "old"))

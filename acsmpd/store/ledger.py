@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from acsmpd.clock import Shown
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Intent
 
 KEPT = 20
@@ -38,7 +40,7 @@ def of_subject(tx: Tx, kind: str, subject: str) -> list[dict[str, Any]]:
     return tx.rows(Intent.select().where(Intent.kind == kind, Intent.subject == subject).order_by(Intent.id))
 
 
-def trim(tx: Tx, older_than_ms: int, limit: int) -> int:
-    """Drop closed intents older than a moment, at most `limit` of them; returns how many went."""
-    old = Intent.select(Intent.id).where(Intent.outcome.is_null(False), Intent.begun_ms < older_than_ms)
+def trim(tx: Tx, lately: Shown, limit: int) -> int:
+    """Drop closed intents begun before that, at most `limit` of them; returns how many went."""
+    old = Intent.select(Intent.id).where(Intent.outcome.is_null(False), is_past(Intent.begun_ms, lately))
     return int(tx.run(Intent.delete().where(Intent.id.in_(old.order_by(Intent.id).limit(limit)))))

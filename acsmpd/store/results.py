@@ -129,9 +129,9 @@ def drop_deliveries(tx: Tx, *conditions: Any) -> dict[str, int]:
     return lost
 
 
-def older_deliveries(before_ms: int, limit: int) -> Any:
-    """The condition that a delivery is one of the oldest of those that are too old."""
-    old = Delivery.select(Delivery.id).where(Delivery.created_ms < before_ms)
+def first_deliveries(limit: int, *conditions: Any) -> Any:
+    """The condition that a delivery is one of the oldest that fulfil the conditions."""
+    old = Delivery.select(Delivery.id).where(*conditions)
     return Delivery.id.in_(old.order_by(Delivery.created_ms, Delivery.id).limit(limit))
 
 

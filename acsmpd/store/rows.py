@@ -10,6 +10,7 @@ import msgspec
 from peewee import SQL, BooleanField, fn
 
 from acsmpd import faults
+from acsmpd.clock import Shown
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import JsonField, Table
 
@@ -25,6 +26,11 @@ def structs(tx: Tx, query: Any, kind: type[T]) -> list[T]:
 def struct(tx: Tx, query: Any, kind: type[T]) -> T | None:
     row = tx.row(query)
     return None if row is None else msgspec.convert(row, kind)
+
+
+def is_past(column: Any, shown: Shown) -> Any:
+    """The condition that a stamp is older than a stretch of time, whatever the clock was set to in it."""
+    return (column < shown.from_ms) | (column > shown.to_ms)
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -41,6 +41,7 @@ class Hands(Clock):
     """A clock that stands until it is moved."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.moment = BEGIN
 
     def now(self) -> Moment:
@@ -74,7 +75,9 @@ class Bench:
         self.sights = Lanes("look", limits.lanes, 1, self._job_ended)
         self.observations = Observations(self.core, self.sights, self.steps)
         self.retries = Retries()
-        self.deployments = Deployments(self.core, self.steps, Recorder(self.observations.poke), self.retries)
+        self.deployments = Deployments(
+            self.core, self.steps, Recorder(self.observations.poke, self.clock.steps), self.retries
+        )
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
             Liveness(self.core), self.placement, self.deployments, self.observations,

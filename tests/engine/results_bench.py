@@ -43,6 +43,10 @@ class Hands(Clock):
     def forward(self, seconds: float) -> None:
         self.moment = self.moment.later(seconds)
 
+    def set(self, seconds: float) -> None:
+        """The wall clock is set; no time passes."""
+        self.moment = self.moment._replace(wall_ms=self.moment.wall_ms + int(seconds * 1000))
+
 
 class Bench:
     """A core with results in its store."""

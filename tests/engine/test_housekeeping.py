@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from acsmpd.clock import Clock
 from acsmpd.engine import housekeeping
-from acsmpd.engine.housekeeping import DAY_MS, Housekeeping
+from acsmpd.engine.housekeeping import Housekeeping
 from acsmpd.settings import Audit
+from acsmpd.store import accounts, devices
 from acsmpd.store.tables import Audit as Row
-from tests.engine.results_bench import NOW_MS, Bench
+from acsmpd.store.tables import Token, UpstreamToken
+from tests.engine.results_bench import NOW_MS, Bench, Hands
+
+DAY_MS = 86_400_000
 
 
 class Old(Bench):
@@ -29,7 +35,13 @@ class Old(Bench):
         self.limits()
         settings = msgspec.structs.replace(self.core.settings, audit=Audit(**given))
         object.__setattr__(self.core, "settings", settings)
-        Housekeeping(self.core).trim()
+        made = Housekeeping(self.core)
+        made.ensure(self.clock.now())
+        made.trim()
+
+    def deadlines(self, table: type[Token] | type[UpstreamToken]) -> dict[str, int | None]:
+        with self.store.read() as tx:
+            return {row["hash"]: row["dies_ms"] for row in tx.rows(table.select())}
 
     @property
     def left(self) -> dict[str, int]:
@@ -72,3 +84,82 @@ def test_trimming_ends_when_its_time_is_up(old: Old) -> None:
     old.clock.now = slow  # type: ignore[method-assign,assignment]
     old.trim(max_rows=1)
     assert old.left == {"nobody": housekeeping.BATCH * 2}
+
+
+# --- the clock is set ------------------------------------------------------------------------------------------------
+
+STEPS = [3600, -3600, 86_400, -86_400, 3 * 365 * 86_400, -3 * 365 * 86_400]
+
+
+@pytest.mark.parametrize("seconds", STEPS)
+def test_the_dates_of_jobs_go_along(old: Old, seconds: int) -> None:
+    old.clock.moment = Clock().now()
+    made = Housekeeping(old.core)
+    before = [job.next_run for job in made._scheduler.jobs]
+    made._follow_clock(old.clock.now())
+    assert [job.next_run for job in made._scheduler.jobs] == before
+    old.clock.forward(1)
+    old.clock.set(seconds)
+    made._follow_clock(old.clock.now())
+    moved = [job.next_run - date for job, date in zip(made._scheduler.jobs, before, strict=True)]
+    assert all(abs(by.total_seconds() - seconds) < 1 for by in moved)
+
+
+def test_a_job_that_was_dated_too_late_comes_within_its_period(old: Old) -> None:
+    """The clock is put forward after its reading and before the scheduler's."""
+    old.clock.moment = Clock().now()
+    made = Housekeeping(old.core)
+    for job in made._scheduler.jobs:
+        job.next_run += timedelta(days=1)
+    old.clock.set(86_400)
+    made._follow_clock(old.clock.now())
+    latest = datetime.fromtimestamp(old.clock.now().wall_ms / 1000)
+    assert all(job.next_run <= latest + timedelta(seconds=job.interval) for job in made._scheduler.jobs)
+
+
+@pytest.mark.parametrize("seconds", STEPS)
+def test_a_replaced_token_is_taken_as_long_as_it_was_to_be(old: Old, seconds: int) -> None:
+    with old.store.write() as tx:
+        devices.set_current(tx, "c", "first", "", NOW_MS)
+        devices.add_next(tx, "c", "second", "", NOW_MS)
+        devices.next_was_used(tx, "c", NOW_MS, NOW_MS + devices.OLD_TOKEN_MS)
+        accounts.add_upstream_token(tx, "u", "first", "", NOW_MS, 0)
+        accounts.add_upstream_token(tx, "u", "second", "", NOW_MS, NOW_MS + accounts.OLD_UPSTREAM_TOKEN_MS)
+    made = Housekeeping(old.core)
+    made.ensure(old.clock.now())
+    old.clock.forward(60)
+    old.clock.set(seconds)
+    made.ensure(old.clock.now())
+    left = {Token: devices.OLD_TOKEN_MS - 60_000, UpstreamToken: accounts.OLD_UPSTREAM_TOKEN_MS - 60_000}
+    for table, left_ms in left.items():
+        assert old.deadlines(table) == {"first": old.clock.now().wall_ms + left_ms, "second": None}
+
+
+def test_a_replaced_token_does_not_outlive_a_start_with_an_earlier_clock(old: Old) -> None:
+    with old.store.write() as tx:
+        devices.set_current(tx, "c", "first", "", NOW_MS)
+        devices.add_next(tx, "c", "second", "", NOW_MS)
+        devices.next_was_used(tx, "c", NOW_MS, NOW_MS + devices.OLD_TOKEN_MS)
+    old.clock.set(-1_700_000_000)
+    Housekeeping(old.core).recover()
+    assert old.deadlines(Token)["first"] == old.clock.now().wall_ms + devices.OLD_TOKEN_MS
+
+
+@pytest.mark.parametrize("seconds", STEPS)
+def test_records_are_kept_as_long_as_they_were_to_be(old: Old, seconds: int) -> None:
+    old.note(2, "key:ops")
+    old.clock.forward(60)
+    old.trim(keep_days=1)
+    old.clock.set(seconds)
+    old.trim(keep_days=1)
+    assert old.left == {"key:ops": 2}
+    again = Hands()  # another process of the same boot goes on from what was stored
+    again.moment = old.clock.moment
+    old.clock = again
+    old.limits()
+    Housekeeping(old.core).recover()
+    old.trim(keep_days=1)
+    assert old.left == {"key:ops": 2}
+    old.clock.forward(2 * 86_400)
+    old.trim(keep_days=1)
+    assert old.left == {}

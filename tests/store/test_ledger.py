@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from acsmpd.clock import Shown
 from acsmpd.store import alarms, asks, facts, ledger
 from acsmpd.store.database import Store, Tx
 from acsmpd.store.tables import Alarm, Fact
@@ -60,7 +61,7 @@ def test_old_closed_intents_go_and_open_ones_stay(store: Store) -> None:
             one = begin(tx, str(number), now_ms=NOW - age)
             if number != 1:
                 ledger.close(tx, one, "done", "", NOW)
-        assert ledger.trim(tx, NOW - 50, 9) == 1
+        assert ledger.trim(tx, Shown(NOW - 50, NOW), 9) == 1
         assert [bool(ledger.of_subject(tx, "task", str(number))) for number in range(3)] == [
             False,
             True,
@@ -115,8 +116,9 @@ def test_a_question_is_waiting_until_it_is_answered(store: Store) -> None:
             5, 10, NOW + 1, {"Url": "http://h/x"},
         )  # fmt: skip
         assert asks.get(tx, "none") is None
-        assert asks.trim(tx, NOW + 1, 9) == 0
-        assert [asks.trim(tx, NOW + 2, 1) for _ in range(3)] == [1, 1, 0], "as many as one asks for"
+        assert asks.trim(tx, Shown(NOW + 1, NOW + 9), 9) == 0
+        last = Shown(NOW + 2, NOW + 9)
+        assert [asks.trim(tx, last, 1) for _ in range(3)] == [1, 1, 0], "as many as one asks for"
         assert [row["id"] for row in asks.waiting(tx)] == ["early", "late"]
 
 
