@@ -166,7 +166,7 @@ class Local:
         except StepFault as fault:
             return self._unwell(engine, fault.message)
         engine.well, engine.silent, engine.error = True, 0, ""
-        return self._seen(step, "RUNNING", "")
+        return self._running(step)
 
     def _unwell(self, engine: _Engine, reason: str) -> SeenService:
         engine.silent += 1
@@ -174,11 +174,16 @@ class Local:
         if not engine.well and age < self._settings.start_timeout_seconds:
             return self._seen(engine.step, "INIT", engine.before)
         if engine.well and engine.silent < SILENT_LOOKS:
-            return self._seen(engine.step, "RUNNING", "")
+            return self._running(engine.step)
         text = "stopped answering" if engine.well else f"did not answer within {age:.0f} s of its start"
         engine.error = f"the engine {text}: {reason}"[:300]
         self._end(engine.step.load_id)
         return self._seen(engine.step, "ERROR", engine.error)
+
+    def _running(self, step: Load) -> SeenService:
+        """It works; what it was refused is told all the same."""
+        refused = self._runtime.held_back(step.load_id)
+        return self._seen(step, "RUNNING", f"the engine {refused}" if refused else "")
 
     def _seen(self, step: Load, status: str, error: str) -> SeenService:
         return SeenService(

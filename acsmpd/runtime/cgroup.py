@@ -124,6 +124,18 @@ def killed_for_memory(group: Group) -> bool:
     return False
 
 
+def refused_processes(group: Group) -> bool:
+    """Whether the kernel refused the group a process or thread because of its limit."""
+    for folder in group.folders:
+        try:
+            text = (folder / "pids.events").read_text(encoding="ascii")
+        except OSError:
+            continue
+        if any(line.startswith("max ") and line != "max 0" for line in text.splitlines()):
+            return True
+    return False
+
+
 def _limit_memory(mounts: Mounts, folder: Path, memory_bytes: int) -> None:
     if mounts.version == 1:
         _set(folder / "memory.limit_in_bytes", memory_bytes, slack=_PAGE)

@@ -87,7 +87,9 @@ class Runtime:
             if self._find(load_id) is not engine:
                 return
             engine.reason = engine.reason or "stopped"
-            engine.child.terminate(self._settings.stop_timeout_seconds)
+            seconds = self._settings.stop_timeout_seconds
+            if not engine.child.terminate(seconds) and engine.reason == "stopped":
+                engine.reason = f"killed: it did not end within {seconds:g} s of SIGTERM"
             self._settle(engine)
 
     def close(self) -> None:
@@ -119,6 +121,14 @@ class Runtime:
         self.alive(load_id)
         with self._lock:
             return self._exits.get(load_id)
+
+    def held_back(self, load_id: str) -> str:
+        """What a running engine was refused since its start, in words; "" for nothing."""
+        engine = self._find(load_id)
+        group = engine.child.group if engine is not None else None
+        if engine is None or group is None or not cgroup.refused_processes(group):
+            return ""
+        return f"was refused more than {engine.spec.pids_max} processes and threads"
 
     def usage(self, load_id: str) -> Usage:
         """CPU since the previous question (first: since the start) and memory of the whole tree."""
