@@ -35,6 +35,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     ever_heard: bool = False  # directions it has ever shown
     ever_answered: bool = False
     left_at: float | None = None  # when it last became lost, gone or unreachable
+    excused_at: float | None = None  # until when its silence was put down to our own line
 
 
 class Verdict(Struct, frozen=True):
@@ -46,7 +47,8 @@ def judge(facts: Facts, *, started: float, now: float, limits: Limits) -> Verdic
     """online, unreachable, suspect, lost, gone or offline, with the reason in words."""
     if not facts.registered:
         return Verdict("gone", "it unregistered")
-    silent = now - max(started, facts.heard or started, facts.answered or started)
+    signs = (facts.heard, facts.answered, facts.excused_at)
+    silent = now - max([started, *(sign for sign in signs if sign is not None)])
     if _is_lost(facts, silent, now, limits):
         return Verdict("lost", _silence(silent, facts))
     if facts.state == "lost" and not _is_back(facts):
@@ -97,7 +99,8 @@ def judge_all(
     """The verdict on every computility, and a text when a mass failure points at our own line ("" if none).
 
     When more than half of four or more that were reachable fail within one interval, nobody is declared
-    lost while more than half still fail: the fault is more likely ours.
+    lost while more than half still fail: the fault is more likely ours. The silence of that time is not held
+    against them when it is over (`Facts.excused_at`), or those that are asked last would be lost on the way back.
     """
     verdicts = {code: judge(f, started=started, now=now, limits=limits) for code, f in everything.items()}
     counted = {code: f for code, f in everything.items() if _was_reachable(f)}
@@ -112,8 +115,9 @@ def judge_all(
         f"{len(failing)} of {len(counted)} computilities stopped answering at once: our own line is suspected"
     )
     for code in failing:
-        if verdicts[code].state == "lost":
-            verdicts[code] = replace(verdicts[code], state="unreachable", reason=text)
+        alone = judge(replace(counted[code], excused_at=None), started=started, now=now, limits=limits)
+        if alone.state == "lost":
+            verdicts[code] = Verdict("unreachable", text)
     return verdicts, text
 
 

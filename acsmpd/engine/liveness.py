@@ -27,6 +27,7 @@ class Liveness:
         self._core = core
         self._flushed = float("-inf")
         self._left: dict[str, float] = {}
+        self._excused: dict[str, float] = {}
         computility = core.settings.computility
         self._limits = liveness.Limits(computility.suspect_seconds, computility.lost_seconds)
 
@@ -41,6 +42,7 @@ class Liveness:
             limits=self._limits,
             interval=self._core.settings.observe.interval_seconds,
         )
+        self._excuse(facts, bool(mass), now)
         verdicts |= {
             code: liveness.Verdict("online", "")
             for code, row in rows.items()
@@ -65,6 +67,13 @@ class Liveness:
                 raise
         return now.mono + (JUDGE_SECONDS if facts else FLUSH_SECONDS)
 
+    def _excuse(self, facts: dict[str, liveness.Facts], is_ours: bool, now: Moment) -> None:
+        """Until when silence was put down to our own line, for those that are silent still."""
+        silent = {code for code, one in facts.items() if one.failures > 0}
+        self._excused = {code: at for code, at in self._excused.items() if code in silent}
+        if is_ours:
+            self._excused |= dict.fromkeys(silent, now.mono)
+
     def _facts(self, row: dict[str, Any]) -> liveness.Facts:
         sign: Sign = self._core.presence.of(row["code"])
         return liveness.Facts(
@@ -79,6 +88,7 @@ class Liveness:
             ever_heard=bool(row["ever_heard"]),
             ever_answered=bool(row["ever_answered"]),
             left_at=self._left.get(row["code"]),
+            excused_at=self._excused.get(row["code"]),
         )
 
     def _write(self, tx: Tx, row: dict[str, Any], verdict: liveness.Verdict, now: Moment) -> None:

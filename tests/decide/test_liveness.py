@@ -225,6 +225,13 @@ def test_the_grace_ends_when_half_of_them_are_back() -> None:
     assert all_of(failing(), failing(), fine(), fine())[0].count("lost") == 2
 
 
+def test_silence_of_the_time_our_line_was_cut_is_not_held_against_those_asked_last() -> None:
+    states, text = all_of(failing(excused_at=895.0), failing(excused_at=790.0), fine(), fine(), fine())
+    assert (states[:2], text) == (["unreachable", "lost"], "")
+    states, text = all_of(*[failing(excused_at=895.0)] * 3, fine())
+    assert (states[:3], text[:6]) == (["unreachable"] * 3, "3 of 4")
+
+
 @pytest.mark.parametrize(
     "bystander",
     [

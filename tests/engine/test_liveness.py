@@ -198,6 +198,10 @@ def test_when_half_of_them_are_back_the_others_are_judged_again(works: Bench) ->
     works.run(20, 15)
     works.plant.away.difference_update(DEVICES[:2])
     works.run(3, 15)
+    states = [works.state(code) for code in DEVICES]
+    assert states == ["online", "online", "unreachable", "unreachable", "online"]  # not lost on the way back
+    assert works.alarms() == []
+    works.run(8, 15)
     assert [works.state(code) for code in DEVICES] == ["online", "online", "lost", "lost", "online"]
     works.run(6)
     assert {kind for kind, _, _ in works.alarms()} == {"computility_lost"}

@@ -54,10 +54,11 @@ class Daemon(Site):
             **self._more,
         }
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *self._words()], cwd=ROOT, env=environ, stdout=out, stderr=out
-            )
+            self.process = subprocess.Popen(self._command(), cwd=ROOT, env=environ, stdout=out, stderr=out)
         return self
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", *self._words()]
 
     def _words(self) -> list[str]:
         return ["tests.support.mortal", self.mortal] if self.mortal else ["acsmpd", "serve"]

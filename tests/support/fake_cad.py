@@ -84,8 +84,9 @@ class FakeCad(FakeFacility, CadHabits):
         *,
         prefix: str = "/CAD",
         check_token: bool = False,
+        host: str = HOST,
     ) -> None:
-        FakeFacility.__init__(self, ROWS, "cad", prefix)
+        FakeFacility.__init__(self, ROWS, "cad", prefix, host)
         CadHabits.__init__(self)
         self.code = code
         self.check_token = check_token
@@ -204,11 +205,11 @@ class FakeCad(FakeFacility, CadHabits):
         *,
         encrypt_with: str | None = None,
         kind: str = "CAD",
-        ip: str = HOST,
+        ip: str = "",
         services: bool | None = None,
     ) -> Said:
         """Register and keep the token; a refusal is told by the answer, not raised."""
-        said = self._voice.register(platform_url, self.port, encrypt_with, kind, ip, services)
+        said = self._voice.register(platform_url, self.port, encrypt_with, kind, ip or self.host, services)
         if said.accepted and said.token:
             self.tokens = [said.token]
         return said

@@ -77,7 +77,8 @@ Handler = Callable[[Any, dict[str, str]], Any]
 class FakeFacility:
     """The common part of every fake. A subclass gives `handlers` and says `authorised` and `dressed`."""
 
-    def __init__(self, rows: Iterable[Operation], face: str, prefix: str) -> None:
+    def __init__(self, rows: Iterable[Operation], face: str, prefix: str, host: str = HOST) -> None:
+        self.host = host
         self._routes = [route for row in rows for route in routes_of(row, face, prefix)]
         self._face = face
         self._calls: collections.deque[Call] = collections.deque(maxlen=CALLS_KEPT)
@@ -112,14 +113,14 @@ class FakeFacility:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self: F) -> F:
         """Listen; the port is the same in every life of one start() and stop()."""
         if self._held is None:
-            self._held = _bound(0)
+            self._held = _bound(self.host, 0)
         if self._server is None:
-            self._server = _Server(self.port, self._received)
+            self._server = _Server(self.host, self.port, self._received)
         return self
 
     def stop(self) -> None:
@@ -291,12 +292,12 @@ def _reply(status: int, envelope: dict[str, Any]) -> Reply:
 # --- the server --------------------------------------------------------------------------------------
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     """A socket that holds the port without listening: nobody else gets it, and callers are refused."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((HOST, port))
+        sock.bind((host, port))
     except OSError:
         sock.close()
         raise
@@ -333,12 +334,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, port: int, received: Callable[..., Reply | None]) -> None:
+    def __init__(self, host: str, port: int, received: Callable[..., Reply | None]) -> None:
         self.received = received
         self.over = threading.Event()
         self._lines: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__((HOST, port), _Handler)
+        super().__init__((host, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=f"fake-{port}")
         self._thread.start()
 
