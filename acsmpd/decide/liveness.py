@@ -31,7 +31,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     answered: float | None = None  # last answer to a call of ours
     failures: int = 0  # observations failed in a row
     failing_since: float | None = None
-    failure: str = ""
+    failure: str = ""  # why the last one failed, or in what it was not whole
     ever_heard: bool = False  # directions it has ever shown
     ever_answered: bool = False
     left_at: float | None = None  # when it last became lost, gone or unreachable
@@ -64,7 +64,7 @@ def judge(facts: Facts, *, started: float, now: float, limits: Limits) -> Verdic
         return Verdict(facts.state if known else "offline", "no exchange yet since this platform started")
     if facts.callable and facts.answered is None:
         return Verdict("unreachable", "it was heard, but has not answered a call of ours yet")
-    return Verdict("online", "")
+    return Verdict("online", facts.failure)
 
 
 def _is_lost(facts: Facts, silent: float, now: float, limits: Limits) -> bool:

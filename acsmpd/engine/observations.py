@@ -121,7 +121,7 @@ class Observations:
             self._core.presence.failed(code, self._core.clock.now().mono, fault.message)
             log.warning("cannot observe: %s", fault.message, extra={"device": code})
             return
-        self._core.presence.answered(code, self._core.clock.now().mono)
+        self._core.presence.answered(code, self._core.clock.now().mono, "; ".join(seen.faults))
         self._record(peer, seen, begun)
 
     def _record(self, peer: Peer, seen: Observed, begun: Moment) -> None:

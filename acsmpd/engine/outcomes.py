@@ -110,9 +110,10 @@ class Recorder:
             }
         elif step == "create_task":
             status = outcome.task.status if outcome.task else "PENDING"
-            taken = plans.tasks(
+            taken: Any = plans.tasks(
                 tx, Task.device == item.device, Task.task_id == outcome.facility_id, Task.id != row_id
             )
+            taken = taken or foreign.task(tx, item.device, outcome.facility_id)
             # An id that is another's cannot be ours: the listing will tell which one is.
             values |= {"task_id": "" if taken else outcome.facility_id, "status": status}
         elif step == "update_task":

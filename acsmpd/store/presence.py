@@ -37,9 +37,9 @@ class Presence:
         """A request came from it."""
         self._set(code, heard=now)
 
-    def answered(self, code: str, now: float) -> None:
-        """It answered a call of ours."""
-        self._set(code, answered=now, failures=0, failing_since=None, failure="")
+    def answered(self, code: str, now: float, left_out: str = "") -> None:
+        """It answered a call of ours; `left_out`: what it could not be asked all the same, in words."""
+        self._set(code, answered=now, failures=0, failing_since=None, failure=left_out[:200])
 
     def failed(self, code: str, now: float, reason: str) -> None:
         """An observation of it failed."""
