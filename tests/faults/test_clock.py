@@ -190,7 +190,8 @@ def test_a_body_under_way_goes_on_while_the_clock_is_set_forward(box: Box) -> No
     key = box.site.key
     host, port = box.site.url.removeprefix("http://").split(":")
     line = http.client.HTTPConnection(host, int(port), timeout=20)
-    text = b'{"Name": "gate"}'.ljust(40)
+    text = b'{"Name": "gate"}'.ljust(5000)
+    rest = iter(range(10, len(text)))
     try:
         line.putrequest("POST", "/ACSMP/Tasks/Search")
         for name, value in (("Authorization", f"Bearer {key}"), ("Content-Length", str(len(text))),
@@ -198,8 +199,15 @@ def test_a_body_under_way_goes_on_while_the_clock_is_set_forward(box: Box) -> No
             line.putheader(name, value)
         line.endheaders(text[:10])
         box.set(DAY)
-        box.goes_on(1, 3)  # longer than the server's own tidying of connections takes to come
-        line.send(text[10:])
+        done = box.tidied() + 3  # in this time the server tidies its connections too
+
+        def is_later() -> bool:
+            at = next(rest)
+            line.send(text[at : at + 1])
+            return box.tidied() >= done
+
+        wait_until(is_later, what="some seconds of a body that comes by the byte")
+        line.send(text[next(rest) :])
         assert line.getresponse().status == 200
     finally:
         line.close()

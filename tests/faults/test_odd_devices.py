@@ -15,7 +15,7 @@ from tests.support.packaging import PACKAGE_ID, make_package, task_info
 from tests.support.site import Site, running
 from tests.support.wait import wait_until
 
-SUSPECT, LOST = 2, 5
+SUSPECT, LOST = 2, 4
 STEPS = (
     "create_algo_task",
     "delete_algo_task",
