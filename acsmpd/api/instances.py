@@ -20,8 +20,7 @@ from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
 from acsmpd.store import devices, packages, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import equal
-from acsmpd.store.rows import page_of as rows_of
+from acsmpd.store.rows import equal, packed_page_of
 from acsmpd.store.tables import Instance, Plan, Task
 
 ORDERS = {
@@ -288,12 +287,8 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
         conditions.append(Instance.plan_id.in_(named))
     conditions += created_between(platform, asked, Instance.created_ms)
     with platform.store.read() as tx:
-        rows, total = rows_of(tx, Instance, conditions, page, ORDERS, Instance.number)
-        places = plans.places_of(tx, [row["id"] for row in rows])
-        names = plans.names(tx, {row["plan_id"] for row in rows})
-        content = [
-            shown({**row, "plan_name": names.get(row["plan_id"])}, places.get(row["id"])) for row in rows
-        ]
+        found = packed_page_of(tx, Instance, plans.SHOWN, conditions, page, ORDERS, Instance.number)
+    content, total = msgspec.Raw(found[0].encode()), found[1]
     return {"PageContent": content, "TotalSize": total, "PageRequest": echoed(page)}
 
 
@@ -302,9 +297,7 @@ def get(platform: Platform, call: Call) -> TaskInstanceDetail:
     """The AlgoTaskInfo of the table and, beside it, the wrapped form of the example."""
     with platform.store.read() as tx:
         row = instance_of(tx, call.path["ID"])
-        plan = plans.plan(tx, row["plan_id"]) if row["plan_id"] is not None else None
-        place = plans.place_of(tx, row["id"])
-        item = shown({**row, "plan_name": plan["name"] if plan else None}, place)
+        item = plans.shown(tx, row["id"])
     detail = {**item, "TaskInfo": msgspec.to_builtins(info_of(row))}
     return msgspec.convert(detail, TaskInstanceDetail)
 
@@ -312,17 +305,6 @@ def get(platform: Platform, call: Call) -> TaskInstanceDetail:
 def info_of(row: dict[str, Any]) -> AlgoTaskInfo:
     """What the caller gave, with our ID and Number."""
     return msgspec.convert({**row["info"], "ID": row["id"], "Number": row["number"]}, AlgoTaskInfo)
-
-
-def shown(row: dict[str, Any], place: plans.Placed | None) -> dict[str, Any]:
-    """An AlgoTaskInfo as it was given, with the instance's state, its plan, and where it is."""
-    extras = {
-        "ID": row["id"], "Number": row["number"], "Status": row["status"], "Reason": row["reason"] or None,
-        "TaskID": row["plan_id"], "TaskName": row.get("plan_name"), "RestartPolicy": row["restart_policy"],
-        "ComputilityCode": place.device if place else row["device"] or None,
-        "AlgoServiceID": (place.service_id if place else None) or row["service_id"] or None,
-    }  # fmt: skip
-    return {**row["info"], **{name: value for name, value in extras.items() if value is not None}}
 
 
 def instance_of(tx: Tx, key: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import peewee
 
 from acsmpd import faults
@@ -92,13 +91,13 @@ class Tx:
             self._counts[key] = int(self.sql(text, *values)[0][0])
         return self._counts[key]
 
-    def packed(self, text: str, *values: Any) -> Any:
-        """The value of a statement that gives one JSON text, such as SELECT json_group_array(...).
+    def packed(self, text: str, *values: Any) -> str:
+        """The one JSON text of a statement such as SELECT json_group_array(...).
 
         SQLite's driver lets other threads run at each row it fetches; under load a page of rows would wait for
         the interpreter as many times.
         """
-        return msgspec.json.decode(self.sql(text, *values)[0][0])
+        return str(self.sql(text, *values)[0][0])
 
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """A literal statement with parameters, for what the query builder cannot say, or says too slowly."""

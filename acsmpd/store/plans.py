@@ -39,13 +39,6 @@ def drop_plan(tx: Tx, plan_id: int) -> None:
     tx.run(Plan.delete().where(Plan.id == plan_id))
 
 
-def names(tx: Tx, plan_ids: set[int | None]) -> dict[int | None, str]:
-    """plan id -> its name."""
-    known = sorted(plan_id for plan_id in plan_ids if plan_id is not None)
-    found = "SELECT id, name FROM plan WHERE id IN (SELECT value FROM json_each(?))"
-    return dict(tx.sql(found, msgspec.json.encode(known).decode())) if known else {}
-
-
 def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
     """plan id -> {status: instances}, plus "devices": distinct devices of streams, by Url where none is named."""
     found: dict[int, dict[str, int]] = {
@@ -154,20 +147,34 @@ class Placed(Struct, frozen=True):
     service_id: str | None = None  # of the load
 
 
+PRESENT = "FROM task WHERE task.instance_id = t1.id AND task.wanted != 'gone' ORDER BY task.id DESC LIMIT 1"
+SHOWN = f"""json_patch(t1.info, json_object(
+    'ID', t1.id, 'Number', t1.number, 'Status', t1.status, 'Reason', nullif(t1.reason, ''),
+    'TaskID', t1.plan_id, 'TaskName', (SELECT name FROM plan WHERE plan.id = t1.plan_id),
+    'RestartPolicy', t1.restart_policy,
+    'ComputilityCode', coalesce((SELECT device {PRESENT}), nullif(t1.device, '')),
+    'AlgoServiceID', coalesce(
+        (SELECT service_id FROM load WHERE load.id = (SELECT load_id {PRESENT})), nullif(t1.service_id, ''))
+))"""  # noqa: S608
+"""An instance t1 as an AlgoTaskInfo: as it was given, with its state, its plan, and where it is. What is NULL is
+left out, and nothing given has one of these names."""
+
+
+def shown(tx: Tx, instance_id: str) -> dict[str, Any]:
+    """One instance as SHOWN says."""
+    found = tx.packed(f"SELECT {SHOWN} FROM instance AS t1 WHERE t1.id = ?", instance_id)  # noqa: S608
+    item: dict[str, Any] = msgspec.json.decode(found)
+    return item
+
+
 def place_of(tx: Tx, instance_id: str) -> Placed | None:
-    return places_of(tx, [instance_id]).get(instance_id)
-
-
-def places_of(tx: Tx, instance_ids: list[str]) -> dict[str, Placed]:
-    """instance id -> its present place. A statement written out: it is part of every page of a search."""
-    rows = tx.packed(
-        "SELECT json_group_array(json_array(instance_id, id, device, load_id, service_id)) FROM ("
-        " SELECT t.instance_id, t.id, t.device, t.load_id, l.service_id FROM task t"
-        " LEFT JOIN load l ON l.id = t.load_id"
-        " WHERE t.wanted != 'gone' AND t.instance_id IN (SELECT value FROM json_each(?)) ORDER BY t.id)",
-        msgspec.json.encode(instance_ids).decode(),
+    """The instance's present place."""
+    rows = tx.sql(
+        "SELECT t.id, t.device, t.load_id, l.service_id FROM task t LEFT JOIN load l ON l.id = t.load_id"
+        " WHERE t.wanted != 'gone' AND t.instance_id = ? ORDER BY t.id DESC LIMIT 1",
+        instance_id,
     )
-    return {row[0]: Placed(*row[1:]) for row in rows}
+    return Placed(*rows[0]) if rows else None
 
 
 def add_task(tx: Tx, **values: Any) -> int:

@@ -56,21 +56,32 @@ def page_of(
     """One page of the rows that fulfil all conditions, and the number of all of them.
 
     `columns` are those one may order by; `last` makes the order total. Raises InvalidField for another one.
+    """
+    whole = _columns(table)
+    packed, total = packed_page_of(tx, table, whole.packed, conditions, page, columns, last)
+    return [whole.read(row) for row in msgspec.json.decode(packed)], total
+
+
+def packed_page_of(
+    tx: Tx, table: type[Table], item: str, conditions: Sequence[Any], page: Page, columns: Mapping[str, Any],
+    last: Any,
+) -> tuple[str, int]:  # fmt: skip
+    """`page_of` as a JSON array: of each row what the SQL expression `item` makes of it, in which it is t1.
+
     The numbers of the page come first, from an index where one fits; only its own rows are read.
     """
     parts = [tx.condition(table, condition) for condition in conditions]
     where, values = " AND ".join(text for text, _ in parts), [value for _, some in parts for value in some]
-    columns_of, order = _columns(table), _order(page, columns, last)
+    order = _order(page, columns, last)
     ordered = ", ".join(f'"t1"."{column.column_name}" {"DESC" if down else "ASC"}' for column, down in order)
     name = table._meta.table_name
     # Names of tables and columns are ours; every value of the caller's is a parameter.
     matching = f'FROM "{name}" AS "t1" WHERE {where}'
     total = tx.counted(f"SELECT count(*) {matching}", *values)
     numbers = f'SELECT "t1".rowid {matching} ORDER BY {ordered} LIMIT ? OFFSET ?'
-    whole = f'SELECT * FROM "{name}" AS "t1" WHERE "t1".rowid IN ({numbers}) ORDER BY {ordered}'  # noqa: S608
-    packed = f"SELECT json_group_array(json_array({columns_of.listed})) FROM ({whole})"  # noqa: S608
-    rows = tx.packed(packed, *values, page.size, (page.number - 1) * page.size)
-    return [columns_of.read(row) for row in rows], total
+    rows = f'SELECT * FROM "{name}" AS "t1" WHERE "t1".rowid IN ({numbers}) ORDER BY {ordered}'  # noqa: S608
+    packed = f'SELECT json_group_array({item}) FROM ({rows}) AS "t1"'  # noqa: S608
+    return tx.packed(packed, *values, page.size, (page.number - 1) * page.size), total
 
 
 def joined_page_of(tx: Tx, query: Any, page: Page, columns: Mapping[str, Any], last: Any) -> Found:
@@ -92,11 +103,12 @@ def _order(page: Page, columns: Mapping[str, Any], last: Any) -> list[tuple[Any,
 
 
 class _Columns:
-    """The columns of a table: as SQL lists them, and how their values are read from JSON."""
+    """The columns of a table: as SQL packs them, and how their values are read from JSON."""
 
     def __init__(self, table: type[Table]) -> None:
         fields = table._meta.sorted_fields
-        self.listed = ", ".join(f'"{field.column_name}"' for field in fields)
+        listed = ", ".join(f'"{field.column_name}"' for field in fields)
+        self.packed = f"json_array({listed})"
         self._names = [field.name for field in fields]
         self._read = [(f.name, f.python_value) for f in fields if isinstance(f, JsonField | BooleanField)]
 

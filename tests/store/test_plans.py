@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from acsmpd.store import plans
 from acsmpd.store.database import Store, Tx
+from acsmpd.store.rows import Page, packed_page_of
 from acsmpd.store.tables import Instance, InstanceEvent, Task
-from tests.store.rows import CODE, NOW, OTHER, add_instance, add_task
+from tests.store.rows import CODE, NOW, OTHER, add_instance, add_load, add_task
 
 
 def add_plan(tx: Tx, name: str = "gate") -> int:
@@ -123,9 +125,43 @@ def test_the_present_place_is_the_newest_that_is_not_to_go(store: Store) -> None
         assert place is not None
         assert (place.task, place.device) == (second, "d2")
         assert plans.place_of(tx, "i2") is None
-        assert {name: row.task for name, row in plans.places_of(tx, ["i1", "i2", "i3"]).items()} == {
-            "i1": second
-        }
+
+
+def test_an_instance_is_shown_as_it_was_given_with_its_state_its_plan_and_its_place(store: Store) -> None:
+    given = {"RulesParams": [{"EventID": "\u95ef\u5165", "Threshold": 0.5}], "Big": 2**62, "On": True}
+    with store.write() as tx:
+        number = add_plan(tx)
+        plans.change_plan(tx, number, name="night \u591c")
+        add_instance(tx, "bare", info=given, plan_id=None)
+        add_instance(
+            tx, "pinned", info={}, plan_id=number, device="p" * 20, service_id="s1", reason="it waits"
+        )
+        add_instance(
+            tx, "placed", info={}, plan_id=number, device="p" * 20, service_id="s1", status="RUNNING"
+        )
+        add_load(tx, "l1", service_id="s2")
+        add_task(tx, "placed", device="d1", load_id="l1")
+        add_task(tx, "placed", device="d2", wanted="gone")
+    with store.read() as tx:
+        shown = [plans.shown(tx, one) for one in ("bare", "pinned", "placed")]
+        bare, pinned, placed = shown
+        assert {name: bare[name] for name in given} == given
+        assert bare.keys() - given.keys() == {"ID", "Number", "Status", "RestartPolicy"}
+        assert (pinned["TaskID"], pinned["TaskName"], pinned["Reason"]) == (
+            number,
+            "night \u591c",
+            "it waits",
+        )
+        assert (pinned["ComputilityCode"], pinned["AlgoServiceID"]) == ("p" * 20, "s1")
+        assert (placed["ComputilityCode"], placed["AlgoServiceID"], placed["Status"]) == (
+            "d1",
+            "s2",
+            "RUNNING",
+        )
+        page = packed_page_of(tx, Instance, plans.SHOWN, [Instance.number > 0], Page(), {}, Instance.number)
+        assert (msgspec.json.decode(page[0]), page[1]) == (shown, 3)
+        none = packed_page_of(tx, Instance, plans.SHOWN, [Instance.id == "x"], Page(), {}, Instance.number)
+        assert none == ("[]", 0)
 
 
 def test_a_task_row_is_never_given_its_number_again(store: Store) -> None:
