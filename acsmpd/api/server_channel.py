@@ -257,6 +257,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
 
     def end_lingering(self) -> None:
         """Close what has lingered long enough."""
+        if not self.lingering:
+            return
         now = self.clock.now().mono
         for channel in list(self.lingering):
             if channel.lingers_until is not None and channel.lingers_until <= now:

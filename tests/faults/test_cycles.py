@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from acsmpd.app import App
-from acsmpd.engine.housekeeping import DAY_MS, Housekeeping
+from acsmpd.engine.housekeeping import Housekeeping
 from tests.journeys.conftest import Ahead
 from tests.support import engines
 from tests.support.daemon import Daemon, daemon
@@ -243,7 +243,7 @@ def delete(box: Daemon, number: int) -> None:
 def histories_end(box: Daemon, before: Held) -> None:
     """A day later nothing is kept of the steps, and of the audit no more than its bound; the space can be used anew."""
     clock = Ahead()
-    clock.seconds = DAY_MS / 1000 + 3600
+    clock.seconds = 25 * 3600
     app = App(box.settings, clock).start()
     try:
         Housekeeping(app._core).trim()

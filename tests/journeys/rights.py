@@ -51,7 +51,7 @@ _WORDS = {
             update_capture_source delete_capture_source
     """,
     Access.PACKAGES: """
-        acsmp: import_algo_file_package delete_algo_file_package
+        acsmp: import_algo_file_package delete_algo_file_package cancel_package_import
     """,
     Access.SECURITY: """
         acsmp: create_api_key list_api_keys delete_api_key list_users create_user get_user update_user
