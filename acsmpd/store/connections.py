@@ -39,11 +39,11 @@ class Connections(peewee.SqliteDatabase):  # type: ignore[misc]
 
 
 class Reader:
-    """A connection that only reads, and the counts it remembers."""
+    """A connection that only reads, and what it remembers of its searches."""
 
     def __init__(self, database: Connections) -> None:
         self.database = database
-        self.counts: dict[Any, int] = {}
+        self.memory: dict[Any, Any] = {}
 
 
 class Readers:

@@ -33,15 +33,16 @@ FULL = "the disk is full"
 _OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 
-COUNTS = 200
-"""Counts that are remembered, of each reader: its connection has a version of its own."""
+REMEMBERED = 400
+"""Numbers that are remembered, of each reader: its connection has a version of its own."""
 
 
 class Tx:
     """One open transaction: runs Peewee queries on the connection it was opened on."""
 
-    def __init__(self, database: peewee.SqliteDatabase, counts: dict[Any, int] | None = None) -> None:
-        self._database, self._counts = database, counts
+    def __init__(self, database: peewee.SqliteDatabase, memory: dict[Any, Any] | None = None) -> None:
+        self._database, self._memory = database, memory
+        self._version: int | None = None
 
     def run(self, query: Any) -> Any:
         """Execute a query; an insert gives the new row id, an update or delete the number of rows."""
@@ -80,16 +81,29 @@ class Tx:
     def counted(self, text: str, *values: Any) -> int:
         """The number a SELECT COUNT(*) gives, remembered until anybody writes: the pages of one search ask for
         the same count again."""
-        if self._counts is None:  # a writer does not see by the version what it wrote itself
-            return int(self.sql(text, *values)[0][0])
-        [(version,)] = self.sql("PRAGMA data_version")
-        if self._counts.get("version") != version or len(self._counts) > COUNTS:
-            self._counts.clear()
-            self._counts["version"] = version
-        key = (text, *values)
-        if key not in self._counts:
-            self._counts[key] = int(self.sql(text, *values)[0][0])
-        return self._counts[key]
+        number = self.recalled(text, *values)
+        if number is None:
+            number = int(self.sql(text, *values)[0][0])
+            self.remember(number, text, *values)
+        return int(number)
+
+    def recalled(self, *key: Any) -> Any:
+        """What was remembered under this key; None when somebody wrote since, or in a transaction that writes."""
+        if self._memory is None:
+            return None  # a writer does not see by the version what it wrote itself
+        if self._version is None:
+            [(self._version,)] = self.sql("PRAGMA data_version")
+        version, value = self._memory.get(key, (None, None))
+        return value if version == self._version else None
+
+    def remember(self, value: Any, *key: Any) -> None:
+        """Keep what was just read until anybody writes; `recalled` was asked before."""
+        if self._memory is None:
+            return
+        self._memory.pop(key, None)
+        self._memory[key] = (self._version, value)
+        if len(self._memory) > REMEMBERED:
+            del self._memory[next(iter(self._memory))]
 
     def packed(self, text: str, *values: Any) -> str:
         """The one JSON text of a statement such as SELECT json_group_array(...).
@@ -196,7 +210,7 @@ class Store:
                 connection = reader.database.connection()
                 connection.execute("BEGIN")
                 try:
-                    yield Tx(reader.database, reader.counts)
+                    yield Tx(reader.database, reader.memory)
                 finally:
                     with contextlib.suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")

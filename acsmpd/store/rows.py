@@ -68,20 +68,38 @@ def packed_page_of(
 ) -> tuple[str, int]:  # fmt: skip
     """`page_of` as a JSON array: of each row what the SQL expression `item` makes of it, in which it is t1.
 
-    The numbers of the page come first, from an index where one fits; only its own rows are read.
+    The keys of the page come first, from an index where one fits; only its own rows are read.
     """
     parts = [tx.condition(table, condition) for condition in conditions]
     where, values = " AND ".join(text for text, _ in parts), [value for _, some in parts for value in some]
     order = _order(page, columns, last)
     ordered = ", ".join(f'"t1"."{column.column_name}" {"DESC" if down else "ASC"}' for column, down in order)
-    name = table._meta.table_name
+    name, key = table._meta.table_name, f'"t1"."{last.column_name}"'
     # Names of tables and columns are ours; every value of the caller's is a parameter.
     matching = f'FROM "{name}" AS "t1" WHERE {where}'
     total = tx.counted(f"SELECT count(*) {matching}", *values)
-    numbers = f'SELECT "t1".rowid {matching} ORDER BY {ordered} LIMIT ? OFFSET ?'
-    rows = f'SELECT * FROM "{name}" AS "t1" WHERE "t1".rowid IN ({numbers}) ORDER BY {ordered}'  # noqa: S608
-    packed = f'SELECT json_group_array({item}) FROM ({rows}) AS "t1"'  # noqa: S608
-    return tx.packed(packed, *values, page.size, (page.number - 1) * page.size), total
+    keys = _keys(tx, key, matching, values, page, ordered if len(order) > 1 else "")
+    rows = (
+        f'SELECT * FROM "{name}" AS "t1" WHERE {key} IN (SELECT value FROM json_each(?)) ORDER BY {ordered}'  # noqa: S608
+    )
+    return tx.packed(f'SELECT json_group_array({item}) FROM ({rows}) AS "t1"', keys), total  # noqa: S608
+
+
+def _keys(tx: Tx, key: str, matching: str, values: list[Any], page: Page, ordered: str) -> str:
+    """The keys of the page's rows as a JSON list; `ordered` is empty where the key alone says the order.
+
+    There it is remembered where this page begins and ends, so that who goes through all pages does not walk over
+    those before again and again.
+    """
+    start, offset = f"{key} {matching}", (page.number - 1) * page.size
+    known = None if ordered else tx.recalled(start, *values, offset)
+    beyond, bound, skipped = (f" AND {key} {known[0]} ?", [known[1]], 0) if known else ("", [], offset)
+    found = f"SELECT {key} AS v {matching}{beyond} ORDER BY {ordered or key} LIMIT ? OFFSET ?"
+    keys = tx.packed(f"SELECT json_group_array(v) FROM ({found})", *values, *bound, page.size, skipped)  # noqa: S608
+    if not ordered and (listed := msgspec.json.decode(keys)):
+        tx.remember((">=", listed[0]), start, *values, offset)
+        tx.remember((">", listed[-1]), start, *values, offset + len(listed))
+    return keys
 
 
 def joined_page_of(tx: Tx, query: Any, page: Page, columns: Mapping[str, Any], last: Any) -> Found:

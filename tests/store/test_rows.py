@@ -123,13 +123,44 @@ def test_a_number_asked_for_again_is_not_counted_again(filled: Store) -> None:
     with filled.read() as tx:
         assert [tx.counted(counted, "a") for _ in range(3)] == [3, 3, 3]
         assert tx.counted(counted, "b") == 3
-        remembered = [key for key in tx._counts or () if key != "version"]
-    assert len(remembered) == 2
+        assert len(tx._memory or ()) == 2
 
 
 def test_numbers_are_forgotten_before_they_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "COUNTS", 3)
+    monkeypatch.setattr(database, "REMEMBERED", 3)
     with filled.read() as tx:
         for number in range(20):
             assert tx.counted("SELECT count(*) FROM alarm WHERE id = ?", number) in (0, 1)
-        assert len(tx._counts or ()) <= 5
+        assert len(tx._memory or ()) == 3
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.lists(
+        st.tuples(st.integers(1, 5), st.integers(1, 4), st.sampled_from("abz"), st.booleans()), max_size=12
+    )
+)
+def test_where_a_page_begins_is_remembered_only_while_nobody_writes(
+    store: Store, asked: list[tuple[int, int, str, bool]]
+) -> None:
+    """Whatever was asked before: a page is what a transaction that remembers nothing finds."""
+    with store.write() as tx:
+        tx.run(Alarm.delete())
+        for place, (kind, text) in enumerate(ROWS * 2):
+            tx.run(Alarm.insert(kind=kind, subject=str(place), text=text, since_ms=place))
+    for number, size, kind, drops in asked:
+        page, condition = Page(number, size), Alarm.kind != kind
+        with store.read() as tx:
+            found = page_of(tx, Alarm, [condition], page, COLUMNS, Alarm.id)
+        with store.write() as tx:
+            assert found == page_of(tx, Alarm, [condition], page, COLUMNS, Alarm.id)
+            if drops and found[0]:
+                tx.run(Alarm.delete().where(Alarm.id == found[0][0]["id"]))
+
+
+def test_going_through_all_pages_does_not_walk_over_those_before(filled: Store) -> None:
+    with filled.read() as tx:
+        found = [page_of(tx, Alarm, [Alarm.id > 0], Page(one, 3), COLUMNS, Alarm.id)[0] for one in (1, 2, 3)]
+        assert [row["id"] for rows in found for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+        begins = {key[-1]: kept[1] for key, kept in (tx._memory or {}).items() if isinstance(key[-1], int)}
+    assert begins == {0: (">=", 1), 3: (">=", 4), 6: (">=", 7), 7: (">", 7)}
