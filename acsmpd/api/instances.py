@@ -20,7 +20,7 @@ from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
 from acsmpd.store import devices, packages, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import equal, packed_page_of
+from acsmpd.store.rows import equal, is_number, packed_page_of
 from acsmpd.store.tables import Instance, Plan, Task
 
 ORDERS = {
@@ -276,7 +276,7 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
     conditions: list[Any] = [equal(Instance.deleted, False), *instance_filters(asked)]
     if asked.id is not None:
         key = str(asked.id)
-        by_number = (Instance.number == int(key)) if key.isdigit() and len(key) < 19 else (Instance.id == key)
+        by_number = (Instance.number == int(key)) if is_number(key) else (Instance.id == key)
         conditions.append((Instance.id == key) | by_number)
     if asked.status:
         conditions.append(equal(Instance.status, asked.status))

@@ -10,7 +10,7 @@ from peewee import JOIN, fn
 
 from acsmpd.model import InstanceRow, TaskRow
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import struct, structs
+from acsmpd.store.rows import is_number, struct, structs
 from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task
 
 YES, NO = True, False
@@ -100,7 +100,7 @@ def change_instances(tx: Tx, *conditions: Any, **values: Any) -> int:
 def instance(tx: Tx, key: str) -> dict[str, Any] | None:
     """An instance that is not deleted, by its ID or its number."""
     wanted = Instance.id == key
-    if key.isdigit() and len(key) < 19:
+    if is_number(key):
         wanted = wanted | (Instance.number == int(key))
     return tx.row(Instance.select().where(wanted, Instance.deleted == NO))
 

@@ -8,6 +8,7 @@ from typing import Any
 from peewee import fn
 
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import is_number
 from acsmpd.store.tables import Alarm, Delivery, Fact, Instance, InstanceEvent, Load, Picture, Result, Task
 
 RAW = -1
@@ -63,14 +64,14 @@ def some(tx: Tx, ids: Sequence[int]) -> list[dict[str, Any]]:
 
 def of_instance(key: str) -> Any:
     """The condition that a result belongs to an instance, by its ID or its number."""
-    if key.isdigit() and len(key) < 19:
+    if is_number(key):
         numbered = Instance.select(Instance.id).where(Instance.number == int(key))
         return (Result.instance_id == key) | Result.instance_id.in_(numbered)
     return Result.instance_id == key
 
 
 def get(tx: Tx, result_id: str) -> dict[str, Any] | None:
-    if not (result_id.isascii() and result_id.isdigit() and len(result_id) < 19):
+    if not is_number(result_id):
         return None
     return tx.row(Result.select().where(Result.id == int(result_id)))
 

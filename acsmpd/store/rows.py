@@ -41,6 +41,11 @@ class Page(msgspec.Struct, frozen=True):
     order: tuple[tuple[str, bool], ...] = ()
 
 
+def is_number(key: str) -> bool:
+    """Whether a key may be the number of a row; other digits than 0 to 9 are none."""
+    return key.isascii() and key.isdigit() and len(key) < 19
+
+
 Found = tuple[list[dict[str, Any]], int]
 
 

@@ -73,7 +73,7 @@ def test_an_instance_is_found_by_its_id_and_its_number(store: Store) -> None:
             row = plans.instance(tx, key)
             assert row is not None
             assert row["number"] == number
-        for key in ("", "none", str(number + 1), "9" * 40, "-1", "1.0"):
+        for key in ("", "none", str(number + 1), "9" * 40, "-1", "1.0", "²", "٣"):
             assert plans.instance(tx, key) is None
 
 
