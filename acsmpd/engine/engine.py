@@ -76,7 +76,8 @@ class Engine:
     def _run(self) -> None:
         while not self.core.stopping.is_set():
             woken = self.core.wake_event.is_set()
-            self.core.wake_event.clear()
+            if woken:  # else one that comes just now would be taken away unseen
+                self.core.wake_event.clear()
             self.tick(self.core.clock.now(), woken=woken)
             self._beat()
             self.core.wake_event.wait(self.core.settings.engine.tick_seconds)

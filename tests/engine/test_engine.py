@@ -93,6 +93,28 @@ def test_it_runs_when_woken_and_stops_when_told(works: Bench) -> None:
     assert works.steps.take("k", "d", lambda: None) is False
 
 
+def test_a_wake_that_comes_while_the_loop_looks_for_one_is_not_lost(works: Bench) -> None:
+    class Late(threading.Event):
+        """The wake comes in the moment after it was looked for."""
+
+        def is_set(self) -> bool:
+            found = super().is_set()
+            if not woken:
+                woken.append(True)
+                self.set()
+            return found
+
+    woken: list[bool] = []
+    object.__setattr__(works.core, "wake_event", Late())
+    seen: list[tuple[str, float]] = []
+    one = engine(works, Duty(seen, "a"))
+    one._has_changed = lambda: False  # type: ignore[method-assign]
+    one.tick(BEGIN, woken=False)
+    one.start()
+    wait_until(lambda: one.passes == 1, seconds=5, what="a pass for the wake")
+    one.stop()
+
+
 def test_a_quiet_tick_asks_only_those_whose_time_has_come(works: Bench) -> None:
     seen: list[tuple[str, float]] = []
     one = engine(works, Duty(seen, "never"), Duty(seen, "every 3 s", every=3.0))
