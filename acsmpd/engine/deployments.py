@@ -5,6 +5,7 @@ Copies (package files), loads (services) and tasks are three kinds of subject wi
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load as LoadTable
+
+log = logging.getLogger(__name__)
 
 KINDS = ("copy", "load", "task")
 AGAIN_SECONDS = 5.0
@@ -181,6 +184,8 @@ class Deployments:
 
     def _perform(self, planned: Item) -> None:
         """In a lane: intent on disk, the call outside any transaction, the outcome on disk."""
+        if any(ended.item.key == planned.key for ended in self._unwritten.copy()):
+            return  # planned before its last step ended, of which the disk knows nothing yet
         now = self._core.clock.now()
         with self._core.store.write() as tx:
             item = self._as_it_is(tx, planned, now)
@@ -224,9 +229,18 @@ class Deployments:
             self._record(tx, ended.item, ended.result, ended.then)
 
     def _catch_up(self) -> None:
-        """Outcomes a bad disk did not take come before any new step: what was done is not done again."""
+        """Outcomes a bad disk did not take come before any new step: what was done is not done again.
+
+        One that cannot be written on a good disk either stays open in the ledger: it must not stop all others.
+        """
         while self._unwritten:
-            self._close(self._unwritten[0])
+            ended = self._unwritten[0]
+            try:
+                self._close(ended)
+            except Fault:
+                raise
+            except Exception:
+                log.exception("cannot write an outcome", extra={"subject": ended.item.key})
             self._unwritten.popleft()
 
     def _note_leaving(self, device: str, step: Step, now: float) -> None:

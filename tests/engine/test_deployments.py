@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import replace
 
+from acsmpd import faults
 from acsmpd.decide.cards import Card
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Permanent, Temporary, Unknown
@@ -411,6 +413,53 @@ def test_a_step_planned_on_an_older_view_is_dropped(works: Bench) -> None:
         plans.change_task(tx, row.id, sent=True, task_id=row.task_id, status="RUNNING")
     works.deployments._perform(item)
     assert works.plant.told() == LADDER
+
+
+def unwritten(works: Bench, monkeypatch: pytest.MonkeyPatch, answer: Temporary | None = None) -> Item:
+    """A task is paused on its device, and the disk does not take the outcome; the plan of before the pause."""
+    works.running()
+    with works.store.write() as tx:
+        plans.change_task(tx, works.task().id, wanted="paused")
+    [item] = planned(works, "task")
+    write = works.store.write
+
+    def bad(**_: bool) -> NoReturn:
+        monkeypatch.setattr(works.store, "write", write)
+        raise faults.Internal("cannot write to the database: the disk failed")
+
+    def ends() -> None:
+        monkeypatch.setattr(works.store, "write", bad)
+        if answer is not None:
+            raise answer
+
+    works.plant.after["pause_task"].append(ends)
+    with pytest.raises(faults.Internal):
+        works.deployments._perform(item)
+    assert works.plant.told() == [*LADDER, "pause_task"]
+    return item
+
+
+def test_a_step_planned_before_the_unwritten_outcome_of_the_last_is_dropped(
+    works: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass may have caught up just before the disk refused the outcome, and find the lane free just after."""
+    item = unwritten(works, monkeypatch)
+    works.deployments._perform(item)
+    assert works.plant.told() == [*LADDER, "pause_task"]
+    works.deployments._catch_up()
+    assert (works.task().status, outcomes(works)[-1]) == ("PAUSED", ("pause_task", "done", ""))
+
+
+def test_an_outcome_that_can_never_be_written_does_not_stop_all_others(
+    works: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unwritten(works, monkeypatch, Temporary("it said \ud800"))
+    works.package(OTHER)
+    with works.store.write() as tx:
+        services.want_copy(tx, OTHER, CODE, NOW, asked=True)
+    works.run(2)
+    assert works.plant.told().count("push") == 2
+    assert outcomes(works)[3][:2] == ("pause_task", None), "open: the next start says that it is not known"
 
 
 def test_a_wish_that_comes_back_before_it_is_forgotten_is_kept(works: Bench) -> None:
