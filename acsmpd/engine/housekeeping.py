@@ -56,8 +56,12 @@ class Housekeeping:
             self._scheduler.every(TRIM_PERIOD_SECONDS).seconds.do(self._wrapped, job)
 
     def recover(self) -> None:
-        """Before the first pass: the steps of the clock that are still of importance."""
+        """Before the first pass: the steps of the clock that are still of importance.
+
+        From here on it is watched: a box without a battery gets its time while it starts.
+        """
         now = self._core.clock.now()
+        self._core.clock.steps.see(now)
         with self._core.store.write() as tx:
             told = facts.get(tx, STEPS)
             accounts.move_deadlines(tx, now.wall_ms, 0)
@@ -82,15 +86,17 @@ class Housekeeping:
                     job.next_run = min(job.next_run + moved, latest + timedelta(seconds=job.interval))
         total_ms = self._core.clock.steps.see(now)
         if total_ms != self._total_ms:
-            step_ms, self._total_ms = total_ms - self._total_ms, total_ms
-            self._stepped(now, step_ms)
+            self._stepped(now, total_ms)
 
-    def _stepped(self, now: Moment, step_ms: int) -> None:
+    def _stepped(self, now: Moment, total_ms: int) -> None:
+        """Once it is written: a bad disk gets it again at the next tick."""
+        step_ms = total_ms - self._total_ms
+        with self._core.store.write() as tx:
+            accounts.move_deadlines(tx, now.wall_ms, step_ms)
+        self._total_ms = total_ms
         log.warning(
             "the clock was set by %+.0f s; what is measured in hours goes on by its own", step_ms / 1000
         )
-        with self._core.store.write() as tx:
-            accounts.move_deadlines(tx, now.wall_ms, step_ms)
         self._keep_steps()
 
     def _keep_steps(self) -> None:

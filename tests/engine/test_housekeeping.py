@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
 
+from acsmpd import faults
 from acsmpd.clock import Clock
 from acsmpd.engine import housekeeping
 from acsmpd.engine.housekeeping import Housekeeping
@@ -117,14 +119,18 @@ def test_a_job_that_was_dated_too_late_comes_within_its_period(old: Old) -> None
     assert all(job.next_run <= latest + timedelta(seconds=job.interval) for job in made._scheduler.jobs)
 
 
-@pytest.mark.parametrize("seconds", STEPS)
-def test_a_replaced_token_is_taken_as_long_as_it_was_to_be(old: Old, seconds: int) -> None:
+def replace_tokens(old: Old) -> None:
     with old.store.write() as tx:
         devices.set_current(tx, "c", "first", "", NOW_MS)
         devices.add_next(tx, "c", "second", "", NOW_MS)
         devices.next_was_used(tx, "c", NOW_MS, NOW_MS + devices.OLD_TOKEN_MS)
         accounts.add_upstream_token(tx, "u", "first", "", NOW_MS, 0)
         accounts.add_upstream_token(tx, "u", "second", "", NOW_MS, NOW_MS + accounts.OLD_UPSTREAM_TOKEN_MS)
+
+
+@pytest.mark.parametrize("seconds", STEPS)
+def test_a_replaced_token_is_taken_as_long_as_it_was_to_be(old: Old, seconds: int) -> None:
+    replace_tokens(old)
     made = Housekeeping(old.core)
     made.ensure(old.clock.now())
     old.clock.forward(60)
@@ -133,6 +139,38 @@ def test_a_replaced_token_is_taken_as_long_as_it_was_to_be(old: Old, seconds: in
     left = {Token: devices.OLD_TOKEN_MS - 60_000, UpstreamToken: accounts.OLD_UPSTREAM_TOKEN_MS - 60_000}
     for table, left_ms in left.items():
         assert old.deadlines(table) == {"first": old.clock.now().wall_ms + left_ms, "second": None}
+
+
+def test_the_clock_is_set_between_the_start_and_the_first_pass(old: Old) -> None:
+    """A box without a battery starts in another year; its time comes while it is still tidying up."""
+    replace_tokens(old)
+    old.clock.set(-50 * 365 * 86_400)
+    made = Housekeeping(old.core)
+    made.recover()
+    old.clock.forward(10)
+    old.clock.set(50 * 365 * 86_400)
+    made.ensure(old.clock.now())
+    assert old.deadlines(Token)["first"] == old.clock.now().wall_ms + devices.OLD_TOKEN_MS - 10_000
+
+
+def test_the_clock_is_set_while_the_disk_is_bad(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bad(**_: bool) -> NoReturn:
+        raise faults.Internal("cannot write to the database: the disk failed")
+
+    replace_tokens(old)
+    made = Housekeeping(old.core)
+    made.ensure(old.clock.now())
+    old.clock.set(-365 * 86_400)
+    with monkeypatch.context() as broken:
+        broken.setattr(old.store, "write", bad)
+        for _ in range(2):
+            old.clock.forward(1)
+            with pytest.raises(faults.Internal):
+                made.ensure(old.clock.now())
+    for _ in range(2):
+        old.clock.forward(1)
+        made.ensure(old.clock.now())
+        assert old.deadlines(Token)["first"] == NOW_MS - 365 * DAY_MS + devices.OLD_TOKEN_MS
 
 
 def test_a_replaced_token_does_not_outlive_a_start_with_an_earlier_clock(old: Old) -> None:
