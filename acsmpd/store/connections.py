@@ -52,37 +52,49 @@ class Readers:
     def __init__(self, make: Callable[[], Connections]) -> None:
         self._make, self._lock = make, threading.Lock()
         self._free: list[Reader] = []
-        self._all: list[Reader] = []
+        self._closed = False
         self._slots = threading.BoundedSemaphore(READERS)
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[Reader]:
         """A reader for one transaction; after READER_PATIENCE_SECONDS of waiting a spare one."""
         if not self._slots.acquire(timeout=READER_PATIENCE_SECONDS):
-            spare = self._make()
+            spare = self._fresh()
             try:
-                yield Reader(spare)
+                yield spare
             finally:
-                spare.close_everywhere()
+                spare.database.close_everywhere()
             return
         try:
             reader = self._take()
             try:
                 yield reader
             finally:
-                with self._lock:
-                    self._free.append(reader)
+                self._give_back(reader)
         finally:
             self._slots.release()
 
     def _take(self) -> Reader:
         with self._lock:
-            if not self._free:
-                self._free.append(Reader(self._make()))
-                self._all.append(self._free[-1])
-            return self._free.pop()
+            return self._free.pop() if self._free else self._fresh()
+
+    def _fresh(self) -> Reader:
+        if self._closed:
+            raise sqlite3.ProgrammingError("it is closed")
+        return Reader(self._make())
+
+    def _give_back(self, reader: Reader) -> None:
+        with self._lock:
+            if not self._closed:
+                self._free.append(reader)
+                return
+        reader.database.close_everywhere()
 
     def close(self) -> None:
+        """Close those that are not lent. Who holds one closes it: SQLite's driver crashes when a connection goes
+        away under a statement that runs."""
         with self._lock:
-            for reader in self._all:
-                reader.database.close_everywhere()
+            self._closed = True
+            free, self._free = self._free, []
+        for reader in free:
+            reader.database.close_everywhere()

@@ -347,7 +347,7 @@ def test_many_who_read_at_once_share_a_few_connections(store: Store) -> None:
     for thread in [*threads, late]:
         thread.join(10)
         assert not thread.is_alive()
-    assert len(store._readers._all) == connections.READERS
+    assert len(store._readers._free) == connections.READERS
 
 
 def test_who_waits_too_long_for_a_reader_gets_one_of_its_own(
@@ -360,4 +360,23 @@ def test_who_waits_too_long_for_a_reader_gets_one_of_its_own(
             held.enter_context(store.read())
         with store.write(), store.read() as tx:
             assert tx.sql("SELECT 1") == [(1,)]
-    assert len(store._readers._all) == connections.READERS
+    assert len(store._readers._free) == connections.READERS
+
+
+def test_a_reading_under_way_ends_by_itself_when_the_store_is_closed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that outlasts the stop of the server: to close its connection under it would crash the process."""
+    monkeypatch.setattr(connections, "READER_PATIENCE_SECONDS", 0.01)
+    held = contextlib.ExitStack()
+    open_ones = [held.enter_context(store.read()) for _ in range(connections.READERS + 1)]
+    store.close()
+    assert [tx.sql("SELECT 1") for tx in open_ones] == [[(1,)]] * len(open_ones)
+    for ask in (store._readers.lent, store.read):
+        with pytest.raises((faults.Internal, sqlite3.ProgrammingError), match="closed"), ask():
+            pass
+    held.close()
+    for tx in open_ones:
+        with pytest.raises(sqlite3.ProgrammingError):
+            tx.sql("SELECT 1")
+    assert store._readers._free == []
