@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from peewee import SQL, BooleanField, fn
+from peewee import SQL, BooleanField, FloatField, fn
 
 from acsmpd import faults
 from acsmpd.clock import Shown
@@ -130,6 +130,10 @@ class _Columns:
 
     def __init__(self, table: type[Table]) -> None:
         fields = table._meta.sorted_fields
+        if any(isinstance(field, FloatField) for field in fields):  # SQLite rounds them, and knows Inf
+            raise TypeError(
+                f"{table.__name__} holds floats, which JSON changes: joined_page_of reads them as they are"
+            )
         listed = ", ".join(f'"{field.column_name}"' for field in fields)
         self.packed = f"json_array({listed})"
         self._names = [field.name for field in fields]

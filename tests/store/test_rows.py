@@ -164,3 +164,11 @@ def test_going_through_all_pages_does_not_walk_over_those_before(filled: Store) 
         assert [row["id"] for rows in found for row in rows] == [1, 2, 3, 4, 5, 6, 7]
         begins = {key[-1]: kept[1] for key, kept in (tx._memory or {}).items() if isinstance(key[-1], int)}
     assert begins == {0: (">=", 1), 3: (">=", 4), 6: (">=", 7), 7: (">", 7)}
+
+
+        assert len(tx._counts or ()) <= 5
+
+
+def test_a_table_with_floats_is_not_packed(store: Store) -> None:
+    with store.read() as tx, pytest.raises(TypeError, match="Load holds floats"):
+        page_of(tx, Load, [Load.id != ""], Page(), {}, Load.id)
