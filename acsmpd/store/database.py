@@ -35,6 +35,8 @@ _OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 REMEMBERED = 400
 """Numbers that are remembered, of each reader: its connection has a version of its own."""
+REMEMBERED_VALUES = 32
+"""A question with more values is not remembered: a list of devices may be as long as a body."""
 
 
 class Tx:
@@ -98,7 +100,7 @@ class Tx:
 
     def remember(self, value: Any, *key: Any) -> None:
         """Keep what was just read until anybody writes; `recalled` was asked before."""
-        if self._memory is None:
+        if self._memory is None or len(key) > REMEMBERED_VALUES:
             return
         self._memory.pop(key, None)
         self._memory[key] = (self._version, value)

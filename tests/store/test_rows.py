@@ -126,6 +126,15 @@ def test_a_number_asked_for_again_is_not_counted_again(filled: Store) -> None:
         assert len(tx._memory or ()) == 2
 
 
+def test_a_question_with_many_values_is_not_remembered(filled: Store) -> None:
+    """A search may name as many devices as its body holds: remembered by the hundred they fill the memory."""
+    with filled.read() as tx:
+        for number in range(3):
+            many = [str(number), *map(str, range(10_000))]
+            assert page_of(tx, Alarm, [Alarm.kind.in_(many)], Page(), COLUMNS, Alarm.id) == ([], 0)
+        assert not set(tx._counts or ()) - {"version"}
+
+
 def test_numbers_are_forgotten_before_they_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "REMEMBERED", 3)
     with filled.read() as tx:
