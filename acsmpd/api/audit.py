@@ -1,6 +1,7 @@
-"""One audit row per operation: every change and refusal by itself, reads and heartbeats counted.
+"""One audit row per operation: every change by itself, reads and heartbeats counted.
 
-Refusals of strangers are a row at once, then counted by the minute: nobody fills the table by knocking.
+A refusal is a row at once, its repeats are counted by the minute, of strangers whatever they are refused for,
+of others where they may not go: nobody fills the table by knocking.
 Rows gather for at most one group time and share a commit; what is lost in a power cut is at most that.
 """
 
@@ -19,8 +20,10 @@ GROUP_SECONDS = 0.02
 COUNT_SECONDS = 60.0
 MAX_WAITING = 10_000
 MAX_STRANGERS = 1000
-"""Different refusals of strangers that are told apart in a minute; more count as one of many addresses."""
+"""Different refusals that are told apart in a minute; more count as one of many addresses."""
 STRANGERS = ("nobody", "computility")
+REFUSED = (faults.NotAllowed.code, faults.BadCredentials.code)
+"""What also those are refused who hold a key or a session: it costs them nothing to try for ever."""
 MANY = "many"
 
 
@@ -42,9 +45,8 @@ class Audit:
 
     def note(self, row: Operation, caller: Caller, subject: str, code: int, request_id: str) -> None:
         """Remember that the caller did this, with this result."""
-        refused = code in (faults.NotAllowed.code, faults.BadCredentials.code)
-        is_stranger = code != 0 and caller.kind in STRANGERS
-        counted = row.audit == "counted" and not refused and not is_stranger
+        knocks = code in REFUSED or (code != 0 and caller.kind in STRANGERS)
+        counted = row.audit == "counted" and not knocks
         if counted and self._again((caller.shown, row.id, code)):
             return
         entry: dict[str, object] = {
@@ -52,7 +54,7 @@ class Audit:
             "operation": row.id, "object": subject, "code": code, "request_id": request_id, "times": 1,
         }  # fmt: skip
         with self._wake:
-            if is_stranger:
+            if knocks:
                 self._refuse(caller, row.id, code, entry)
             elif counted:
                 self._count((caller.shown, row.id, code), entry)
@@ -78,7 +80,8 @@ class Audit:
         """The first of its kind in a minute is a row; the repeats are one more when the minute is over."""
         key = (caller.shown, caller.address, operation, code)
         if key not in self._refused and len(self._refused) >= MAX_STRANGERS:
-            key, entry = (caller.kind, MANY, operation, code), {**entry, "who": caller.kind, "address": MANY}
+            who = caller.kind if caller.kind in STRANGERS else caller.shown  # strangers hide nobody we know
+            key, entry = (who, MANY, operation, code), {**entry, "who": who, "address": MANY}
         have = self._refused.get(key)
         if have is None:
             self._append(entry)

@@ -14,6 +14,7 @@ from typing import Any
 import schedule
 from peewee import fn
 
+from acsmpd import faults
 from acsmpd.clock import STEP_MS, Moment, Shown
 from acsmpd.engine.core import Core
 from acsmpd.store import accounts, alarms, asks, facts, ledger, plans, results
@@ -183,15 +184,17 @@ class Housekeeping:
             return _drop_audit(tx, BATCH, old) > 0
 
     def _drop_surplus_audit(self, now: Moment) -> bool:
-        """What strangers caused goes first: they must not wash away what others did."""
+        """What strangers caused goes first, then what others were refused: they must not wash away what was done."""
         del now
         with self._core.store.read() as tx:
             surplus = tx.number(Audit.select(fn.COUNT(1))) - self._core.settings.audit.max_rows
-        limit = min(surplus, BATCH)
-        if limit <= 0:
-            return False
+            limit = min(surplus, BATCH)
+            if limit <= 0:
+                return False
+            found = _oldest_audit(tx, limit, Audit.who == "nobody") or _oldest_audit(tx, limit, _REFUSAL)
+            found = found or _oldest_audit(tx, limit)
         with self._core.store.write(durable=False) as tx:
-            return (_drop_audit(tx, limit, Audit.who == "nobody") or _drop_audit(tx, limit)) > 0
+            return bool(tx.run(Audit.delete().where(Audit.id.in_(found))))
 
     def _forget_touched(self) -> None:
         """A step under way needs no entry: its lane tells, and its end writes a new one."""
@@ -223,7 +226,18 @@ def _local_offset(now: Moment) -> timedelta:
     return _local(now) - datetime.min - timedelta(seconds=now.mono)
 
 
+_REFUSAL = Audit.code.in_((faults.NotAllowed.code, faults.BadCredentials.code)) | (
+    (Audit.code != 0) & Audit.who.startswith("computility:")
+)
+"""What anybody with a token can have written without a right to anything."""
+
+
+def _oldest_audit(tx: Tx, limit: int, *conditions: Any) -> list[int]:
+    """The oldest audit rows that fulfil the conditions."""
+    oldest = Audit.select(Audit.id).where(Audit.id > 0, *conditions).order_by(Audit.id).limit(limit)
+    return [row["id"] for row in tx.rows(oldest)]
+
+
 def _drop_audit(tx: Tx, limit: int, *conditions: Any) -> int:
     """Drop the oldest audit rows that fulfil the conditions; how many there were."""
-    oldest = Audit.select(Audit.id).where(Audit.id > 0, *conditions).order_by(Audit.id).limit(limit)
-    return int(tx.run(Audit.delete().where(Audit.id.in_(oldest))))
+    return int(tx.run(Audit.delete().where(Audit.id.in_(_oldest_audit(tx, limit, *conditions)))))

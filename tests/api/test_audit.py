@@ -67,9 +67,25 @@ def test_strangers_with_many_addresses_are_counted_together(tmp_path: Path) -> N
     assert short(found[-2:]) == [("nobody", "many", "", 40102, 1), ("nobody", "many", "", 40102, 299)]
 
 
+def test_a_narrow_key_fills_nothing_by_knocking(tmp_path: Path) -> None:
+    """A row for each of its refusals would wash away what others did within the hour."""
+
+    def notes(audit: Audit) -> None:
+        for row in (DELETE, SEARCH):
+            for number in range(500):
+                audit.note(row, OPERATOR, str(number), 40301, "q")
+
+    assert short(rows(tmp_path, notes)) == [
+        ("key:ops", "10.0.0.1", "0", 40301, 1),
+        ("key:ops", "10.0.0.1", "0", 40301, 1),
+        ("key:ops", "10.0.0.1", "many", 40301, 499),
+        ("key:ops", "10.0.0.1", "many", 40301, 499),
+    ]
+
+
 def test_what_others_do_is_a_row_each_and_reads_are_counted(tmp_path: Path) -> None:
     def notes(audit: Audit) -> None:
-        for code in (0, 0, 40301, 40301):
+        for code in (0, 0, 40401, 40401):
             audit.note(DELETE, OPERATOR, "7", code, "q")
         for _ in range(5):
             audit.note(SEARCH, OPERATOR, "", 0, "q")
@@ -78,6 +94,6 @@ def test_what_others_do_is_a_row_each_and_reads_are_counted(tmp_path: Path) -> N
 
     found = [(row["operation"], row["code"], row["times"]) for row in rows(tmp_path, notes)]
     assert found == [
-        (DELETE.id, 0, 1), (DELETE.id, 0, 1), (DELETE.id, 40301, 1), (DELETE.id, 40301, 1), (LOGIN.id, 0, 1),
+        (DELETE.id, 0, 1), (DELETE.id, 0, 1), (DELETE.id, 40401, 1), (DELETE.id, 40401, 1), (LOGIN.id, 0, 1),
         (LOGIN.id, 0, 1), (SEARCH.id, 0, 5),
     ]  # fmt: skip

@@ -26,9 +26,9 @@ DAY_MS = 86_400_000
 class Old(Bench):
     """A core with audit rows in its store."""
 
-    def note(self, number: int, who: str, age_days: int = 0) -> None:
+    def note(self, number: int, who: str, age_days: int = 0, code: int = 0) -> None:
         at_ms = NOW_MS - age_days * DAY_MS
-        values = {"at_ms": at_ms, "who": who, "address": "", "operation": "x", "code": 0, "request_id": ""}
+        values = {"at_ms": at_ms, "who": who, "address": "", "operation": "x", "code": code, "request_id": ""}
         with self.store.write(durable=False) as tx:
             for _ in range(number):
                 tx.run(Row.insert(**values))
@@ -73,6 +73,17 @@ def test_what_strangers_caused_goes_first(old: Old) -> None:
     assert old.left == {"key:ops": 3, "nobody": 5, "person:boss": 2}
     old.trim(max_rows=4)
     assert old.left == {"key:ops": 2, "person:boss": 2}, "then the oldest"
+
+
+def test_what_others_were_refused_goes_before_what_was_done(old: Old) -> None:
+    """Who has a token or a narrow key may knock for days: that washes away nothing but knocking."""
+    old.note(2, "person:boss")
+    old.note(3, "computility:1")
+    old.note(housekeeping.BATCH, "key:narrow", code=40301)
+    old.note(housekeeping.BATCH, "computility:1", code=40401)
+    old.note(1, "key:ops", code=40401)
+    old.trim(max_rows=6)
+    assert old.left == {"person:boss": 2, "computility:1": 3, "key:ops": 1}
 
 
 def test_trimming_ends_when_its_time_is_up(old: Old) -> None:
