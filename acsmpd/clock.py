@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 STEP_MS = 2000
 """What wall and mono drift apart between two readings by slewing is less; a step is more."""
 _STEPS = 64
+_FORGIVEN_MS = 60_000
+"""A step so small may be forgotten when there are more than _STEPS; after a larger one nothing counts as old."""
 _AHEAD_MS = 60_000
 _NO_END = 2**62
 
@@ -51,6 +52,10 @@ class Step(NamedTuple):
     before_ms: int
     after_ms: int
 
+    @property
+    def size_ms(self) -> int:
+        return abs(self.after_ms - self.before_ms)
+
 
 class Steps:
     """The steps of the wall clock, measured against the monotonic one. Any thread may call.
@@ -63,7 +68,8 @@ class Steps:
         self._lock = threading.Lock()
         self._born: float | None = None
         self._last: Moment | None = None
-        self._steps: deque[Step] = deque(maxlen=_STEPS)
+        self._steps: list[Step] = []
+        self._lost = float("-inf")  # when the last step was that had to be forgotten
         self._total_ms = 0
 
     def see(self, now: Moment) -> int:
@@ -81,19 +87,29 @@ class Steps:
         else:
             expected = last.wall_ms + int((now.mono - last.mono) * 1000)
             if abs(now.wall_ms - expected) > STEP_MS:
-                self._steps.append(Step(now.mono, expected, now.wall_ms))
+                self._add([Step(now.mono, expected, now.wall_ms)])
                 self._total_ms += now.wall_ms - expected
         self._last = now
+
+    def _add(self, steps: list[Step]) -> None:
+        self._steps = sorted(self._steps + steps)
+        while len(self._steps) > _STEPS:
+            least = min(self._steps, key=lambda step: step.size_ms)
+            self._steps.remove(least)
+            if least.size_ms > _FORGIVEN_MS:
+                self._lost = max(self._lost, least.mono)
 
     def shown(self, now: Moment, seconds: float) -> Shown:
         """What the clock showed in the last so many seconds.
 
         What it showed before this process started is not known: until it has run so long, any stamp of the
-        future may be of that time.
+        future may be of that time. Nor is what it showed among more steps than are remembered: then any stamp may.
         """
         with self._lock:
             self._see(now)
             since = now.mono - seconds
+            if self._lost > since:
+                return Shown(-_NO_END, _NO_END)
             steps = [step for step in self._steps if step.mono > since]
             first_ms, first = (steps[0].before_ms, steps[0].mono) if steps else (now.wall_ms, now.mono)
             begun_ms = first_ms - int((first - since) * 1000)
@@ -109,15 +125,17 @@ class Steps:
         """The steps of the last so many seconds, to be stored."""
         with self._lock:
             steps = [list(step) for step in self._steps if step.mono > now.mono - seconds]
-        return {"boot_id": now.boot_id, "mono": now.mono, "steps": steps}
+            lost = self._lost if self._lost > now.mono - seconds else None
+        return {"boot_id": now.boot_id, "mono": now.mono, "steps": steps, "lost": lost}
 
     def resume(self, now: Moment, told: dict[str, Any]) -> None:
         """Go on from what was stored; of the time between two boots nothing counts."""
         passed = now.mono - told["mono"] if told["boot_id"] == now.boot_id else 0.0
         shift = now.mono - told["mono"] - passed
         with self._lock:
-            for mono, before_ms, after_ms in told["steps"]:
-                self._steps.append(Step(mono + shift, before_ms, after_ms))
+            self._add([Step(mono + shift, *wall_ms) for mono, *wall_ms in told["steps"]])
+            if told.get("lost") is not None:
+                self._lost = max(self._lost, told["lost"] + shift)
 
 
 class Clock:

@@ -163,3 +163,34 @@ def test_the_steps_outlive_a_restart(boot: str) -> None:
     assert after.is_young(stamp)
     after.later(HOUR / 2)
     assert not after.is_young(stamp)
+
+
+def test_a_clock_that_is_set_all_the_time_makes_nothing_old() -> None:
+    """Whoever plays with the time server would else have all dropped that was written before the last steps."""
+    hand = Hand()
+    hand.later(10 * HOUR)
+    stamp = hand.moment.wall_ms
+    for number in range(clock._STEPS + 7):
+        hand.later(10)
+        hand.set(-YEARS if number % 2 else YEARS)
+        assert hand.is_young(stamp)
+    after = Steps()
+    after.resume(hand.moment, json.loads(json.dumps(hand.steps.told(hand.moment, HOUR))))
+    assert after.shown(hand.moment, HOUR).holds(stamp)
+    hand.later(HOUR + 100)
+    assert not hand.is_young(stamp)
+
+
+def test_many_small_steps_hold_nothing_up() -> None:
+    """A clock that runs badly and is set by seconds each hour: a large step in between is not forgotten for it."""
+    hand = Hand()
+    stamp = hand.moment.wall_ms
+    hand.later(HOUR / 2)
+    hand.set(YEARS)
+    for _ in range(clock._STEPS * 2):
+        hand.later(10)
+        hand.set(3)
+        hand.steps.see(hand.moment)
+    assert hand.is_young(stamp)
+    hand.later(HOUR)
+    assert not hand.is_young(stamp)
