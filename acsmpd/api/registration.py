@@ -10,6 +10,7 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.proofs import plain_text
 from acsmpd.api.registry import handles
+from acsmpd.clock import Shown
 from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
@@ -174,9 +175,8 @@ def _claim(
     platform: Platform, tx: Tx, call: Call, asked: RegisterRequest, password: str, *, refused: bool
 ) -> None:
     """One claim per code, address and user, up to the limits; an old one is brought up to date."""
-    enrolment, now = platform.settings.enrolment, call.now.wall_ms
-    lately = platform.clock.steps.shown(call.now, enrolment.pending_days * DAY_SECONDS)
-    devices.drop_claims(tx, is_past(Claim.seen_ms, lately))
+    now = call.now.wall_ms
+    _drop_old_claims(platform, tx, call)
     devices.drop_claims(
         tx, Claim.code == asked.code, Claim.address == call.caller.address, Claim.username == asked.username
     )
@@ -194,13 +194,30 @@ def _claim(
     alarms.raise_alarm(tx, "enrolment", asked.code, f"{who} {text}", now)
 
 
+def _pending(platform: Platform, call: Call) -> Shown:
+    """How long a claim waits for an operator; what is older is nobody's."""
+    return platform.clock.steps.shown(call.now, platform.settings.enrolment.pending_days * DAY_SECONDS)
+
+
+def _drop_old_claims(platform: Platform, tx: Tx, call: Call) -> None:
+    """With the last claim of a code goes its alarm: else strangers' codes would leave open ones for ever."""
+    old = is_past(Claim.seen_ms, _pending(platform, call))
+    codes = {row["code"] for row in tx.rows(Claim.select().where(old))}
+    devices.drop_claims(tx, old)
+    for code in sorted(codes - {row["code"] for row in devices.claims(tx)}):
+        alarms.end_alarm(tx, "enrolment", code, call.now.wall_ms)
+
+
 def _claims_are_full(platform: Platform, tx: Tx, call: Call, asked: RegisterRequest) -> bool:
-    """Whether there is no place for one more claim; one that repeats an earlier one takes its place."""
-    enrolment, address = platform.settings.enrolment, call.caller.address
+    """Whether there is no place for one more claim; one that repeats an earlier one takes its place.
+
+    Old ones count no more: they go only when there is a place, and must not keep it from everybody till then.
+    """
+    enrolment, address, lately = platform.settings.enrolment, call.caller.address, _pending(platform, call)
     [(pending, here, mine)] = tx.sql(
         "SELECT count(*), total(address = ?), total(address = ? AND code = ? AND username = ?)"
-        " FROM claim",  # the old ones are gone
-        address, address, asked.code, asked.username,
+        " FROM claim WHERE seen_ms BETWEEN ? AND ?",
+        address, address, asked.code, asked.username, lately.from_ms, lately.to_ms,
     )  # fmt: skip
     return not mine and (pending >= enrolment.pending_max or here >= enrolment.pending_per_address)
 

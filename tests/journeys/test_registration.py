@@ -12,6 +12,7 @@ from acsmpd import faults, offline
 from acsmpd.clock import Clock
 from acsmpd.security.sm2 import encrypt
 from acsmpd.security.throttle import RateLimit
+from acsmpd.store.tables import Claim
 from tests.journeys.conftest import Ahead
 from tests.support.fake_cad import FakeCad
 from tests.support.registering import (
@@ -239,6 +240,21 @@ def test_pending_registrations_are_bounded_per_address(tmp_path: Path) -> None:
             refused(register(site, 50 + number, "127.0.0.2"), 403, 40302)
         assert [len(_claims(site, 50 + number)) for number in range(3)] == [1, 1, 0]
         assert len(records(site)["Claim"]) == 7
+
+
+def test_old_claims_keep_nobody_out(tmp_path: Path) -> None:
+    """Whoever fills the list once locks nobody out for longer than a claim waits; its alarms end with it."""
+    with running(tmp_path / "site", enrolment_mode="approval", enrolment_pending_max="7") as site:
+        for number in range(7):
+            refused(register(site, 40 + number, f"127.0.0.{2 + number // 4}"), 403, 40302)
+        assert site.app is not None
+        with site.app.store.write() as tx:
+            tx.run(Claim.update(seen_ms=Claim.seen_ms - 8 * 86_400_000))
+        refused(register(site, 50, "127.0.0.2"), 403, 40302)
+        assert [row["code"] for row in records(site)["Claim"]] == [code(50)]
+        assert len(_claims(site, 50)) == 1
+        found = site.client.fine("POST", "/ACSMP/Alarms/Search", {"Kind": "enrolment", "Active": True})
+        assert [one["Subject"] for one in found["PageContent"]] == [code(50)]
 
 
 def test_a_claim_without_a_place_costs_no_decryption(tmp_path: Path) -> None:
