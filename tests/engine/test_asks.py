@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from acsmpd import faults
 from acsmpd.engine.asks import Asks
 from acsmpd.engine.assembly import FETCHES, FETCHES_PER_ORIGIN
 from acsmpd.engine.imports import Importer
@@ -123,6 +124,26 @@ def test_a_package_is_fetched_once_at_a_time(bench: Bench) -> None:
     bench.step()
     bench.step()
     assert bench.running == 1
+
+
+def test_what_is_secret_in_an_address_stays_out_of_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when a job fails whose outcome the disk does not take."""
+    url = f"http://127.0.0.1:{bench.source.port}/p.tar?Signature=secret"
+    with bench.made.store.write() as tx:
+        asks.put(tx, "a1", "package", url, {"Url": url, "MD5": None}, 1)
+
+    def full(*_args: object, **_more: object) -> None:
+        raise faults.NoSpace("cannot write to the database: the disk is full")
+
+    monkeypatch.setattr(asks, "change", full)
+    bench.step()
+    wait_until(lambda: caplog.records, what="the lane has failed")
+    assert [(one.getMessage(), getattr(one, "subject", "")) for one in caplog.records] == [
+        ("a lane failed", "ask:a1")
+    ]
+    assert "secret" not in caplog.text
 
 
 def test_a_redirect_to_another_host_is_judged_too(bench: Bench) -> None:
