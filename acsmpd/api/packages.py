@@ -147,6 +147,9 @@ def cancel_import(platform: Platform, call: Call) -> Reply:
         row = _import(tx, ask_id)
         if row["state"] not in asks.WAITING:
             raise faults.Conflict(f"cannot cancel import {ask_id}: it is over")
+        origin = row["arguments"].get("Origin")
+        if origin and not call.flag("Force"):
+            raise faults.Conflict(f"import {ask_id} was asked for by platform {origin}; use ?Force=true")
         words = f"the import was cancelled by {call.caller.shown}"
         asks.withdraw(tx, row, call.now.wall_ms, faults.Conflict.code, words)
     platform.wake()

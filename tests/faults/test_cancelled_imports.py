@@ -32,6 +32,7 @@ from tests.support.wait import wait_until
 from tests.wire.servers import replying, serving
 
 CANCEL_SECONDS = 2.0
+ABOVE = "33010000005020000009"
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,26 @@ def test_who_waits_for_an_import_that_is_cancelled_is_told(patient: Site) -> Non
         caller.join(20)
     refused(heard[0], 409, 40901, "the import was cancelled by key:tests")
     refused(patient.client.delete("/ACSMP/PackageImports/none"), 404, 40401, "no import none")
+
+
+def test_what_a_platform_above_asked_for_is_cancelled_here_only_by_force(patient: Site) -> None:
+    source = Watched(slow)
+    assert patient.app is not None
+    with serving(source) as server:
+        arguments = {
+            "Url": f"{server.url}/p.tar",
+            "MD5": None,
+            "Origin": ABOVE,
+            "AlgoFilePackageID": PACKAGE_ID,
+        }
+        with patient.app.store.write() as tx:
+            asks.put(tx, "of-above", "package", PACKAGE_ID, arguments, 1)
+        where = "/ACSMP/PackageImports/of-above"
+        said = f"import of-above was asked for by platform {ABOVE}; use ?Force=true"
+        refused(patient.client.delete(where), 409, 40901, said)
+        assert patient.client.fine("GET", where)["Status"] == "RUNNING"
+        assert patient.client.delete(f"{where}?Force=true&Wait=10").code == 0
+        assert patient.client.fine("GET", where)["Status"] == "FAILED"
 
 
 def test_a_platform_above_that_deletes_what_is_being_fetched_ends_it(patient: Site) -> None:

@@ -171,7 +171,8 @@ SUBJECTS: tuple[Operation, ...] = (
         "Cancel an import by Url",
         path={"ID": PathName},
         wait=True,
-        note="The fetch stops within two seconds and leaves nothing behind; the import is FAILED then.",
+        note="The fetch stops within two seconds and leaves nothing behind; the import is FAILED then. "
+        "What a platform above asked for is cancelled by ?Force=true only.",
     ),
     _read(
         "show_computility",
