@@ -70,6 +70,9 @@ class Known(Struct, frozen=True):
 class Credentials:
     """Every valid token by its hash. Sessions live here alone; the rest mirrors the store.
 
+    The server's own thread looks here before a body is taken: while it waits nobody is served, so that it does not
+    wait for those who search.
+
     `epoch` grows whenever something is forgotten: what was read from the store before is not remembered then.
     """
 
@@ -127,7 +130,7 @@ class Credentials:
             if now.mono - self._followed < FOLLOW_SECONDS:
                 return
             self._followed = now.mono
-        with self._store.read() as tx:
+        with self._store.read(patient=False) as tx:
             mark = facts.get(tx, accounts.CHANGES)
         with self._lock:
             if mark != self._mark:
@@ -137,7 +140,7 @@ class Credentials:
     def _look_up(self, hashed: str) -> Known | None:
         with self._lock:
             epoch = self._epoch
-        with self._store.read() as tx:
+        with self._store.read(patient=False) as tx:
             known = _in_store(tx, hashed)
         with self._lock:
             if known is not None and epoch == self._epoch:

@@ -56,9 +56,9 @@ class Readers:
         self._slots = threading.BoundedSemaphore(READERS)
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[Reader]:
-        """A reader for one transaction; after READER_PATIENCE_SECONDS of waiting a spare one."""
-        if not self._slots.acquire(timeout=READER_PATIENCE_SECONDS):
+    def lent(self, *, patient: bool) -> Iterator[Reader]:
+        """A reader for one transaction; a spare one after READER_PATIENCE_SECONDS of waiting, or at once."""
+        if not self._slots.acquire(timeout=READER_PATIENCE_SECONDS if patient else 0):
             spare = self._fresh()
             try:
                 yield spare

@@ -202,12 +202,15 @@ class Store:
         self._locked_out = False
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[Tx]:
-        """One consistent view; keep it short and never hold it across a call to anybody."""
+    def read(self, *, patient: bool = True) -> Iterator[Tx]:
+        """One consistent view; keep it short and never hold it across a call to anybody.
+
+        Not `patient`: the others who read, and search for long, are not waited for.
+        """
         with self._words("cannot read the database"):
             if self._closed:
                 raise faults.Internal("cannot read the database: it is closed")
-            with self._readers.lent() as reader:
+            with self._readers.lent(patient=patient) as reader:
                 reader.database.connect(reuse_if_open=True)
                 connection = reader.database.connection()
                 connection.execute("BEGIN")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from acsmpd.clock import Clock, Moment
 from acsmpd.security.throttle import RateLimit
 from acsmpd.security.tokens import token_hash
 from acsmpd.settings import Settings, load
-from acsmpd.store import accounts, devices
+from acsmpd.store import accounts, connections, devices
 from acsmpd.store.database import Store, Tx
 
 CODE = "11010000005050000009"
@@ -32,8 +33,8 @@ class Halting(Store):
         self.halted, self.on = threading.Event(), threading.Event()
 
     @contextmanager
-    def read(self) -> Iterator[Tx]:
-        with super().read() as tx:
+    def read(self, *, patient: bool = True) -> Iterator[Tx]:
+        with super().read(patient=patient) as tx:
             yield tx
         if self.halt:
             self.halt = False
@@ -126,3 +127,16 @@ def test_without_a_change_nothing_is_forgotten(store: Halting, credentials: Cred
     assert find(credentials, "t", LATER) is not None, "our own handlers say what they take back"
     credentials.close(name=CODE, kind="computility")
     assert find(credentials, "t", LATER) is None
+
+
+def test_an_unknown_token_waits_for_nobodys_search(
+    store: Halting, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own thread asks: a stranger would hold everybody up while two search for long."""
+    monkeypatch.setattr(connections, "READER_PATIENCE_SECONDS", 30.0)
+    begun = time.monotonic()
+    with ExitStack() as held:
+        for _ in range(connections.READERS):
+            held.enter_context(store.read())
+        assert credentials.find(token_hash("unknown"), "10.0.0.9", LATER, RateLimit()) is None
+    assert time.monotonic() - begun < 20
