@@ -5,7 +5,6 @@ Copies (package files), loads (services) and tasks are three kinds of subject wi
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -26,8 +25,6 @@ from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load as LoadTable
-
-log = logging.getLogger(__name__)
 
 KINDS = ("copy", "load", "task")
 AGAIN_SECONDS = 5.0
@@ -234,14 +231,15 @@ class Deployments:
         One that cannot be written on a good disk either stays open in the ledger: it must not stop all others.
         """
         while self._unwritten:
-            ended = self._unwritten[0]
+            ended, stays = self._unwritten[0], False
             try:
                 self._close(ended)
             except Fault:
+                stays = True
                 raise
-            except Exception:
-                log.exception("cannot write an outcome", extra={"subject": ended.item.key})
-            self._unwritten.popleft()
+            finally:
+                if not stays:
+                    self._unwritten.popleft()
 
     def _note_leaving(self, device: str, step: Step, now: float) -> None:
         """A device may take its time to let go of what it was told to: it is not somebody else's for that."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import peewee
 import pytest
 from msgspec.structs import replace
 
 from acsmpd import faults
 from acsmpd.decide.cards import Card
+from acsmpd.engine.deployments import Deployments
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Permanent, Temporary, Unknown
 from acsmpd.model import SeenPackage
@@ -758,3 +760,27 @@ def test_a_load_waits_for_a_file_that_is_on_its_way(works: Bench) -> None:
     works.run(6, 15)
     assert works.plant.told() == ["push", "load", "create_task"]
     assert works.status() == ("RUNNING", "")
+
+
+def test_an_outcome_that_can_never_be_written_holds_up_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk refused waits; what is wrong itself is told once, and the next comes."""
+    bare: Any = None
+    one, told = Deployments(bare, bare, bare, bare), []
+
+    def close(ended: Any) -> None:
+        told.append(ended)
+        if ended == "wrong":
+            raise peewee.IntegrityError("NOT NULL constraint failed")
+        if ended == "refused" and told.count(ended) == 1:
+            raise faults.NoSpace("cannot write to the database: the disk is full")
+
+    monkeypatch.setattr(one, "_close", close)
+    waiting: Any = ["refused", "wrong", "good"]
+    one._unwritten.extend(waiting)
+    with pytest.raises(faults.NoSpace):
+        one._catch_up()
+    with pytest.raises(peewee.IntegrityError):
+        one._catch_up()
+    one._catch_up()
+    assert told == ["refused", "refused", "wrong", "good"]
+    assert not one._unwritten
