@@ -287,8 +287,7 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
         conditions.append(Instance.plan_id.in_(named))
     conditions += created_between(platform, asked, Instance.created_ms)
     with platform.store.read() as tx:
-        found = packed_page_of(tx, Instance, plans.SHOWN, conditions, page, ORDERS, Instance.number)
-    content, total = msgspec.Raw(found[0].encode()), found[1]
+        content, total = packed_page_of(tx, Instance, plans.SHOWN, conditions, page, ORDERS, Instance.number)
     return {"PageContent": content, "TotalSize": total, "PageRequest": echoed(page)}
 
 

@@ -33,6 +33,8 @@ FULL = "the disk is full"
 _OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 
+READER_CACHE = -16_000
+"""KiB of pages a reader may keep (negative: SQLite's way to say KiB); it takes what it reads and no more."""
 REMEMBERED = 400
 """Numbers that are remembered, of each reader: its connection has a version of its own."""
 REMEMBERED_VALUES = 32
@@ -139,7 +141,7 @@ class Store:
         self._durable = self._database(synchronous=2)
         self._brisk = self._database(synchronous=1)
         self._watch = self._database(synchronous=1, query_only=1)
-        self._readers = Readers(lambda: self._database(synchronous=1, query_only=1))
+        self._readers = Readers(lambda: self._database(synchronous=1, query_only=1, cache_size=READER_CACHE))
         self._closed = False
         try:
             with self._words(f"cannot open the database {self.path}"):

@@ -70,10 +70,10 @@ def page_of(
 def packed_page_of(
     tx: Tx, table: type[Table], item: str, conditions: Sequence[Any], page: Page, columns: Mapping[str, Any],
     last: Any,
-) -> tuple[str, int]:  # fmt: skip
+) -> tuple[msgspec.Raw, int]:  # fmt: skip
     """`page_of` as a JSON array: of each row what the SQL expression `item` makes of it, in which it is t1.
 
-    The keys of the page come first, from an index where one fits; only its own rows are read.
+    The keys of the page are found first, in an index where one fits; only its own rows are read.
     """
     parts = [tx.condition(table, condition) for condition in conditions]
     where, values = " AND ".join(text for text, _ in parts), [value for _, some in parts for value in some]
@@ -83,28 +83,35 @@ def packed_page_of(
     # Names of tables and columns are ours; every value of the caller's is a parameter.
     matching = f'FROM "{name}" AS "t1" WHERE {where}'
     total = tx.counted(f"SELECT count(*) {matching}", *values)
-    keys = _keys(tx, key, matching, values, page, ordered if len(order) > 1 else "")
-    rows = (
-        f'SELECT * FROM "{name}" AS "t1" WHERE {key} IN (SELECT value FROM json_each(?)) ORDER BY {ordered}'  # noqa: S608
-    )
-    return tx.packed(f'SELECT json_group_array({item}) FROM ({rows}) AS "t1"', keys), total  # noqa: S608
+    start = _Start(tx, f"{key} {matching}", values, page) if len(order) == 1 else None
+    beyond, bound, skipped = start.beyond(key) if start else ("", [], (page.number - 1) * page.size)
+    keys = f"SELECT {key} {matching}{beyond} ORDER BY {ordered} LIMIT ? OFFSET ?"
+    rows = f'SELECT * FROM "{name}" AS "t1" WHERE {key} IN ({keys}) ORDER BY {ordered}'  # noqa: S608
+    both = f'SELECT json_array(json_group_array({key}), json_group_array({item})) FROM ({rows}) AS "t1"'  # noqa: S608
+    found = tx.packed(both, *values, *bound, page.size, skipped)
+    listed, items = msgspec.json.decode(found, type=tuple[list[Any], msgspec.Raw])
+    if start and listed:
+        start.remember(listed)
+    return items, total
 
 
-def _keys(tx: Tx, key: str, matching: str, values: list[Any], page: Page, ordered: str) -> str:
-    """The keys of the page's rows as a JSON list; `ordered` is empty where the key alone says the order.
+class _Start:
+    """Where a page begins whose order is that of its key: remembered, so that who goes through all pages does not
+    walk over those before again and again."""
 
-    There it is remembered where this page begins and ends, so that who goes through all pages does not walk over
-    those before again and again.
-    """
-    start, offset = f"{key} {matching}", (page.number - 1) * page.size
-    known = None if ordered else tx.recalled(start, *values, offset)
-    beyond, bound, skipped = (f" AND {key} {known[0]} ?", [known[1]], 0) if known else ("", [], offset)
-    found = f"SELECT {key} AS v {matching}{beyond} ORDER BY {ordered or key} LIMIT ? OFFSET ?"
-    keys = tx.packed(f"SELECT json_group_array(v) FROM ({found})", *values, *bound, page.size, skipped)  # noqa: S608
-    if not ordered and (listed := msgspec.json.decode(keys)):
-        tx.remember((">=", listed[0]), start, *values, offset)
-        tx.remember((">", listed[-1]), start, *values, offset + len(listed))
-    return keys
+    def __init__(self, tx: Tx, question: str, values: list[Any], page: Page) -> None:
+        self._tx, self._question, self._values = tx, question, values
+        self._offset = (page.number - 1) * page.size
+
+    def beyond(self, key: str) -> tuple[str, list[Any], int]:
+        """A further condition, its parameter, and how many rows are to be skipped after it."""
+        known = self._tx.recalled(self._question, *self._values, self._offset)
+        return (f" AND {key} {known[0]} ?", [known[1]], 0) if known else ("", [], self._offset)
+
+    def remember(self, keys: list[Any]) -> None:
+        """This page begins at its first key, the next one after its last."""
+        self._tx.remember((">=", keys[0]), self._question, *self._values, self._offset)
+        self._tx.remember((">", keys[-1]), self._question, *self._values, self._offset + len(keys))
 
 
 def joined_page_of(tx: Tx, query: Any, page: Page, columns: Mapping[str, Any], last: Any) -> Found:
