@@ -44,6 +44,7 @@ class Reader:
     def __init__(self, database: Connections) -> None:
         self.database = database
         self.memory: dict[Any, Any] = {}
+        self.version: int | None = None  # of the database, when it was last asked for
 
 
 class Readers:

@@ -21,7 +21,7 @@ import peewee
 
 from acsmpd import faults
 from acsmpd.store import migrations
-from acsmpd.store.connections import Connections, Readers
+from acsmpd.store.connections import Connections, Reader, Readers
 
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_MS = 100
@@ -33,6 +33,8 @@ FULL = "the disk is full"
 _OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 
+VERSION = "(SELECT data_version FROM pragma_data_version)"
+"""In a statement: what changes when anybody else has written."""
 READER_CACHE = -16_000
 """KiB of pages a reader may keep (negative: SQLite's way to say KiB); it takes what it reads and no more."""
 REMEMBERED = 400
@@ -44,16 +46,20 @@ REMEMBERED_VALUES = 32
 class Tx:
     """One open transaction: runs Peewee queries on the connection it was opened on."""
 
-    def __init__(self, database: peewee.SqliteDatabase, memory: dict[Any, Any] | None = None) -> None:
-        self._database, self._memory = database, memory
+    def __init__(self, database: peewee.SqliteDatabase, reader: Reader | None = None) -> None:
+        """Of a reader the transaction begins with the first statement that is not `alone`."""
+        self._database, self._reader = database, reader
         self._version: int | None = None
+        self.is_open = reader is None
 
     def run(self, query: Any) -> Any:
         """Execute a query; an insert gives the new row id, an update or delete the number of rows."""
+        self.enter()
         return query.execute(self._database)
 
     def rows(self, query: Any) -> list[dict[str, Any]]:
         """All rows of a select, as dicts."""
+        self.enter()
         return list(query.dicts().execute(self._database))
 
     def row(self, query: Any) -> dict[str, Any] | None:
@@ -63,6 +69,7 @@ class Tx:
 
     def number(self, query: Any) -> int:
         """The single number a select such as COUNT(*) gives; 0 for NULL."""
+        self.enter()
         found = list(query.tuples().execute(self._database))
         return int(found[0][0] or 0) if found else 0
 
@@ -93,21 +100,39 @@ class Tx:
 
     def recalled(self, *key: Any) -> Any:
         """What was remembered under this key; None when somebody wrote since, or in a transaction that writes."""
-        if self._memory is None:
+        if self._reader is None:
             return None  # a writer does not see by the version what it wrote itself
-        if self._version is None:
+        version, value = self._reader.memory.get(key, (None, None))
+        return value if version == self._seen() else None
+
+    def _seen(self) -> int | None:
+        if self._version is None and self._reader is not None:
             [(self._version,)] = self.sql("PRAGMA data_version")
-        version, value = self._memory.get(key, (None, None))
-        return value if version == self._version else None
+            self._reader.version = self._version
+        return self._version
+
+    def assume(self) -> None:
+        """Go on as if nobody had written since this reader was lent before: a search that only asks what it asked
+        then is one statement. It tells its VERSION, and `held` whether that was so."""
+        if not self.is_open and self._reader is not None:
+            self._version = self._reader.version
+
+    def held(self, version: int) -> bool:
+        """Whether what was assumed is true; if not, it is given up, and the search has to be asked again."""
+        if self.is_open or version == self._version:
+            return True
+        self._version = None
+        return False
 
     def remember(self, value: Any, *key: Any) -> None:
         """Keep what was just read until anybody writes; `recalled` was asked before."""
-        if self._memory is None or len(key) > REMEMBERED_VALUES:
+        if self._reader is None or len(key) > REMEMBERED_VALUES:
             return
-        self._memory.pop(key, None)
-        self._memory[key] = (self._version, value)
-        if len(self._memory) > REMEMBERED:
-            del self._memory[next(iter(self._memory))]
+        memory = self._reader.memory
+        memory.pop(key, None)
+        memory[key] = (self._seen(), value)
+        if len(memory) > REMEMBERED:
+            del memory[next(iter(memory))]
 
     def packed(self, text: str, *values: Any) -> str:
         """The one JSON text of a statement such as SELECT json_group_array(...).
@@ -117,10 +142,23 @@ class Tx:
         """
         return str(self.sql(text, *values)[0][0])
 
+    def alone(self, text: str, *values: Any) -> str:
+        """`packed` of a statement that needs no view beyond its own: where none is open, none is begun."""
+        return str(self._rows(text, values)[0][0])
+
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """A literal statement with parameters, for what the query builder cannot say, or says too slowly."""
+        self.enter()
+        return self._rows(text, values)
+
+    def _rows(self, text: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = self._database.connection().execute(text, values).fetchall()
         return rows
+
+    def enter(self) -> None:
+        if not self.is_open:
+            self._database.connection().execute("BEGIN")
+            self.is_open, self._version = True, None
 
 
 class Store:
@@ -214,13 +252,13 @@ class Store:
                 raise faults.Internal("cannot read the database: it is closed")
             with self._readers.lent(patient=patient) as reader:
                 reader.database.connect(reuse_if_open=True)
-                connection = reader.database.connection()
-                connection.execute("BEGIN")
+                tx = Tx(reader.database, reader)
                 try:
-                    yield Tx(reader.database, reader.memory)
+                    yield tx
                 finally:
-                    with contextlib.suppress(sqlite3.Error):
-                        connection.execute("ROLLBACK")
+                    if tx.is_open:
+                        with contextlib.suppress(sqlite3.Error):
+                            reader.database.connection().execute("ROLLBACK")
 
     def version(self) -> int:
         """A number that changes when anybody, this process or another, has written; meant for one thread."""

@@ -11,7 +11,7 @@ from peewee import SQL, BooleanField, FloatField, fn
 
 from acsmpd import faults
 from acsmpd.clock import Shown
-from acsmpd.store.database import Tx
+from acsmpd.store.database import VERSION, Tx
 from acsmpd.store.tables import JsonField, Table
 
 T = TypeVar("T")
@@ -82,36 +82,58 @@ def packed_page_of(
     name, key = table._meta.table_name, f'"t1"."{last.column_name}"'
     # Names of tables and columns are ours; every value of the caller's is a parameter.
     matching = f'FROM "{name}" AS "t1" WHERE {where}'
-    total = tx.counted(f"SELECT count(*) {matching}", *values)
-    start = _Start(tx, f"{key} {matching}", values, page) if len(order) == 1 else None
-    beyond, bound, skipped = start.beyond(key) if start else ("", [], (page.number - 1) * page.size)
-    keys = f"SELECT {key} {matching}{beyond} ORDER BY {ordered} LIMIT ? OFFSET ?"
-    rows = f'SELECT * FROM "{name}" AS "t1" WHERE {key} IN ({keys}) ORDER BY {ordered}'  # noqa: S608
-    both = f'SELECT json_array(json_group_array({key}), json_group_array({item})) FROM ({rows}) AS "t1"'  # noqa: S608
-    found = tx.packed(both, *values, *bound, page.size, skipped)
-    listed, items = msgspec.json.decode(found, type=tuple[list[Any], msgspec.Raw])
-    if start and listed:
-        start.remember(listed)
-    return items, total
+    search = _Search(
+        count=f"SELECT count(*) {matching}",
+        keys=(f"SELECT {key} {matching}", f" ORDER BY {ordered} LIMIT ? OFFSET ?"),
+        rows=(
+            f"SELECT json_array({VERSION}, json_group_array({key}), json_group_array({item}))"  # noqa: S608
+            f' FROM (SELECT * FROM "{name}" AS "t1" WHERE {key} IN (',
+            f') ORDER BY {ordered}) AS "t1"',
+        ),
+        values=values, key=key if len(order) == 1 else "", page=page,
+    )  # fmt: skip
+    tx.assume()
+    return search.run(tx) or search.certain(tx)
 
 
-class _Start:
-    """Where a page begins whose order is that of its key: remembered, so that who goes through all pages does not
-    walk over those before again and again."""
+class _Search(msgspec.Struct, frozen=True):
+    """A search as SQL. Between the parts of `keys` there is room for a further condition, between those of `rows` for
+    the keys; `key` is empty where the order is not that of the key.
 
-    def __init__(self, tx: Tx, question: str, values: list[Any], page: Page) -> None:
-        self._tx, self._question, self._values = tx, question, values
-        self._offset = (page.number - 1) * page.size
+    Where it is, it is remembered where a page begins, so that who goes through all pages does not walk over those
+    before again and again.
+    """
 
-    def beyond(self, key: str) -> tuple[str, list[Any], int]:
-        """A further condition, its parameter, and how many rows are to be skipped after it."""
-        known = self._tx.recalled(self._question, *self._values, self._offset)
-        return (f" AND {key} {known[0]} ?", [known[1]], 0) if known else ("", [], self._offset)
+    count: str
+    keys: tuple[str, str]
+    rows: tuple[str, str]
+    values: list[Any]
+    key: str
+    page: Page
 
-    def remember(self, keys: list[Any]) -> None:
-        """This page begins at its first key, the next one after its last."""
-        self._tx.remember((">=", keys[0]), self._question, *self._values, self._offset)
-        self._tx.remember((">", keys[-1]), self._question, *self._values, self._offset + len(keys))
+    def run(self, tx: Tx) -> tuple[msgspec.Raw, int] | None:
+        """The page and the number of all; None when it turns out that somebody has written."""
+        total, offset = tx.counted(self.count, *self.values), (self.page.number - 1) * self.page.size
+        start = tx.recalled(self.keys, *self.values, offset) if self.key else None
+        beyond, bound, skipped = (
+            (f" AND {self.key} {start[0]} ?", [start[1]], 0) if start else ("", [], offset)
+        )
+        wanted = beyond.join(self.keys).join(self.rows)
+        text = tx.alone(wanted, *self.values, *bound, self.page.size, skipped)
+        version, keys, items = msgspec.json.decode(text, type=tuple[int, list[Any], msgspec.Raw])
+        if not tx.held(version):
+            return None
+        if self.key and keys:
+            tx.remember((">=", keys[0]), self.keys, *self.values, offset)
+            tx.remember((">", keys[-1]), self.keys, *self.values, offset + len(keys))
+        return items, total
+
+    def certain(self, tx: Tx) -> tuple[msgspec.Raw, int]:
+        """The same in one view of the database."""
+        tx.enter()
+        found = self.run(tx)
+        assert found is not None  # noqa: S101
+        return found
 
 
 def joined_page_of(tx: Tx, query: Any, page: Page, columns: Mapping[str, Any], last: Any) -> Found:

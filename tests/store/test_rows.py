@@ -123,7 +123,7 @@ def test_a_number_asked_for_again_is_not_counted_again(filled: Store) -> None:
     with filled.read() as tx:
         assert [tx.counted(counted, "a") for _ in range(3)] == [3, 3, 3]
         assert tx.counted(counted, "b") == 3
-        assert len(tx._memory or ()) == 2
+        assert len(tx._reader.memory if tx._reader else ()) == 2
 
 
 def test_a_question_with_many_values_is_not_remembered(filled: Store) -> None:
@@ -132,7 +132,8 @@ def test_a_question_with_many_values_is_not_remembered(filled: Store) -> None:
         for number in range(3):
             many = [str(number), *map(str, range(10_000))]
             assert page_of(tx, Alarm, [Alarm.kind.in_(many)], Page(), COLUMNS, Alarm.id) == ([], 0)
-        assert not tx._memory
+        assert tx._reader is not None
+        assert not tx._reader.memory
 
 
 def test_numbers_are_forgotten_before_they_are_many(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def test_numbers_are_forgotten_before_they_are_many(filled: Store, monkeypatch: 
     with filled.read() as tx:
         for number in range(20):
             assert tx.counted("SELECT count(*) FROM alarm WHERE id = ?", number) in (0, 1)
-        assert len(tx._memory or ()) == 3
+        assert len(tx._reader.memory if tx._reader else ()) == 3
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -171,10 +172,30 @@ def test_going_through_all_pages_does_not_walk_over_those_before(filled: Store) 
     with filled.read() as tx:
         found = [page_of(tx, Alarm, [Alarm.id > 0], Page(one, 3), COLUMNS, Alarm.id)[0] for one in (1, 2, 3)]
         assert [row["id"] for rows in found for row in rows] == [1, 2, 3, 4, 5, 6, 7]
-        begins = {key[-1]: kept[1] for key, kept in (tx._memory or {}).items() if isinstance(key[-1], int)}
+        begins = {
+            key[-1]: kept[1]
+            for key, kept in (tx._reader.memory if tx._reader else {}).items()
+            if isinstance(key[-1], int)
+        }
     assert begins == {0: (">=", 1), 3: (">=", 4), 6: (">=", 7), 7: (">", 7)}
 
 
 def test_a_table_with_floats_is_not_packed(store: Store) -> None:
     with store.read() as tx, pytest.raises(TypeError, match="Load holds floats"):
         page_of(tx, Load, [Load.id != ""], Page(), {}, Load.id)
+
+
+def test_what_is_assumed_of_the_database_is_given_up_when_somebody_wrote(filled: Store) -> None:
+    """A search asked again is one statement, and sees what this process or another wrote in between."""
+    assert ids(filled, Page(2, 2)) == ([3, 4], 7)
+    with filled.read() as tx:
+        asked = page_of(tx, Alarm, [Alarm.id > 0], Page(2, 2), COLUMNS, Alarm.id)
+        assert ([row["id"] for row in asked[0]], asked[1]) == ([3, 4], 7)
+        assert not tx.is_open
+    with sqlite3.connect(filled.path) as other:
+        other.execute("DELETE FROM alarm WHERE id = 3")
+    other.close()
+    with filled.read() as tx:
+        asked = page_of(tx, Alarm, [Alarm.id > 0], Page(2, 2), COLUMNS, Alarm.id)
+        assert ([row["id"] for row in asked[0]], asked[1]) == ([4, 5], 6)
+        assert tx.is_open
