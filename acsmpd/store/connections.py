@@ -10,7 +10,7 @@ from typing import Any
 
 import peewee
 
-READERS = 2
+READERS = 6
 """So many read at once. More would not be faster: they would take the interpreter and the caches from each other."""
 READER_PATIENCE_SECONDS = 0.25
 """Who waits longer gets a reader of its own: a long search holds nobody up, and somebody who holds one may be
