@@ -232,14 +232,14 @@ def test_the_number_of_tasks_is_bounded(engine: Engine, stopped: dict[str, Any])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_within_two_seconds(
+def test_it_ends_before_a_box_would_kill_it(
     package: Path, videos: dict[str, Path], tmp_path: Path, number: int
 ) -> None:
     with Engine(package, tmp_path / "log") as engine:
         playing = engine.create(task(videos["bikes"], rule("INTRUSION", "http://127.0.0.1:9/", Loop=True)))
         engine.wait_status(playing, "RUNNING")
         engine.process.send_signal(number)
-        assert engine.process.wait(timeout=2) == 0
+        assert engine.process.wait(timeout=10) == 0
     assert "Traceback" not in engine.said()
 
 
