@@ -108,7 +108,6 @@ class HttpServer:
         listener = self._listener
         assert listener is not None  # noqa: S101
         while not self._over.is_set():
-            listener.begin_turn()
             pause = _LINGERING_TURN_SECONDS if listener.lingering else _TURN_SECONDS
             wasyncore.poll2(_STOPPING_TURN_SECONDS if listener.is_stopping else pause, listener._map)
             listener.end_lingering()

@@ -211,7 +211,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         self.stream_slots = threading.BoundedSemaphore(streams)
         self.lingering: set[Channel] = set()
         self.is_stopping = False
-        self._is_closed = self._is_woken = False
+        self._is_closed = False
         self.next_channel_cleanup = float("inf")  # the base's own period goes by the wall clock
         self._next_maintenance = 0.0
         sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
@@ -290,12 +290,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
             channel.handle_close()
         self.close()
 
-    def begin_turn(self) -> None:
-        """The server's thread looks at every connection now: who changes one from here on wakes it again."""
-        self._is_woken = False
-
     def pull_trigger(self) -> None:
-        """Wake the server's thread, once a turn; a late thread of a closed server wakes nobody."""
-        if not self._is_closed and not self._is_woken:
-            self._is_woken = True
+        """Wake the server's thread; a late thread of a closed server wakes nobody."""
+        if not self._is_closed:
             super().pull_trigger()
