@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+HOUR_SECONDS = 3600
+DAY_SECONDS = 24 * HOUR_SECONDS
 STEP_MS = 2000
 """What wall and mono drift apart between two readings by slewing is less; a step is more."""
 _STEPS = 64

@@ -162,6 +162,10 @@ class Unknown(StepFault):
     """It may have happened (time-out, line cut after sending): look before repeating."""
 
 
+NO_RIGHT = (NotAllowed.code, BadCredentials.code)
+"""What somebody is told again and again whom it costs nothing to try; holders of a key or a session too."""
+
+
 def _walk(kind: type[Fault]) -> list[type[Fault]]:
     return [kind, *(found for child in kind.__subclasses__() for found in _walk(child))]
 

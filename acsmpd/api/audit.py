@@ -22,8 +22,6 @@ MAX_WAITING = 10_000
 MAX_STRANGERS = 1000
 """Different refusals that are told apart in a minute; more count as one of many addresses."""
 STRANGERS = ("nobody", "computility")
-REFUSED = (faults.NotAllowed.code, faults.BadCredentials.code)
-"""What also those are refused who hold a key or a session: it costs them nothing to try for ever."""
 MANY = "many"
 
 
@@ -45,7 +43,7 @@ class Audit:
 
     def note(self, row: Operation, caller: Caller, subject: str, code: int, request_id: str) -> None:
         """Remember that the caller did this, with this result."""
-        knocks = code in REFUSED or (code != 0 and caller.kind in STRANGERS)
+        knocks = code in faults.NO_RIGHT or (code != 0 and caller.kind in STRANGERS)
         counted = row.audit == "counted" and not knocks
         if counted and self._again((caller.shown, row.id, code)):
             return
@@ -94,10 +92,7 @@ class Audit:
 
     def _count(self, key: tuple[str, str, int], entry: dict[str, object]) -> None:
         """The first of its kind; another thread may have been faster by a moment."""
-        have = self._counted.get(key)
-        if have is not None:
-            have["times"] = int(have["times"]) + 1  # type: ignore[call-overload]
-        elif len(self._counted) < MAX_WAITING:
+        if not self._again(key) and len(self._counted) < MAX_WAITING:
             self._counted[key] = entry
 
     def _run(self) -> None:

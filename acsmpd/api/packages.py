@@ -13,6 +13,7 @@ from peewee import fn
 from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between
+from acsmpd.api.guard import media_type
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
@@ -42,7 +43,7 @@ STATUS_WORDS = {
 @handles("acsmp.import_algo_file_package")
 def import_package(platform: Platform, call: Call) -> Reply:
     """Upload (multipart) or fetch (Url). The Url form is an ask: answered by the engine, waited for here."""
-    media = call.content_type.split(";")[0].strip().casefold()
+    media = media_type(call.content_type)
     if media == "multipart/form-data":
         return _import_form(platform, call)
     if media not in ("application/json", ""):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.api.call import Call
+from acsmpd.api.guard import media_type
 from acsmpd.api.platform import Platform
 from acsmpd.api.result_files import ResultFiles, Saved
 from acsmpd.decide import box_results
@@ -51,7 +52,7 @@ def drafts_of(platform: Platform, call: Call, instance_id: str, files: ResultFil
     cap = platform.settings.results.max_body_bytes
     if call.stream is None or (call.content_length or 0) > cap:
         raise faults.TooLarge(f"the body has more than {cap} bytes")
-    media = call.content_type.partition(";")[0].strip().casefold()
+    media = media_type(call.content_type)
     if media == FORM:
         return _from_form(platform, call, files.save_raw(call.stream, cap), instance_id, files)
     if media and "json" not in media and media != "text/plain":

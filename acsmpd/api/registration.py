@@ -10,7 +10,7 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.proofs import plain_text
 from acsmpd.api.registry import handles
-from acsmpd.clock import Shown
+from acsmpd.clock import DAY_SECONDS, Shown
 from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
@@ -22,8 +22,6 @@ from acsmpd.store.tables import Claim
 
 ALIVE_SECONDS = 100.0
 """An exchange this recent makes a registration from elsewhere a second device, not a move (R22)."""
-
-DAY_SECONDS = 86_400
 
 
 @handles("acsmp.register_compute")

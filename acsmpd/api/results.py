@@ -15,6 +15,7 @@ from acsmpd.api.platform import Platform
 from acsmpd.api.receiving import Draft, drafts_of
 from acsmpd.api.registry import handles
 from acsmpd.api.result_files import ResultFiles
+from acsmpd.clock import HOUR_SECONDS
 from acsmpd.decide import results as decided
 from acsmpd.spec import times
 from acsmpd.store import facts, plans, results
@@ -24,7 +25,6 @@ from acsmpd.store.tables import Result
 
 log = logging.getLogger(__name__)
 
-HOUR_SECONDS = 3600
 ORDERS = {"EventTime": Result.event_ms, "ReceivedTime": Result.received_ms, "ResultID": Result.id}
 NEWEST_FIRST = (("EventTime", True), ("ResultID", True))
 PAGE_MAX_BYTES = 8 * 1024 * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import threading
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from acsmpd import faults
 from acsmpd.packages.archive import judge
 from acsmpd.packages.bytestream import Limits
-from acsmpd.packages.durable import sync_folder
+from acsmpd.packages.durable import replace_file
 from acsmpd.packages.manifest import Manifest
 from acsmpd.packages.unpack import sweep_unpacked, unpack
 
@@ -52,13 +51,7 @@ class Programs:
             raise faults.NotSupported(f"package {package_id} is an image; this box runs artifacts only")
         unpack(file, manifest.local_uri, home / md5, self._limits)
         self._drop_others(home, md5)
-        fresh = home / f"{md5}.part"
-        with fresh.open("wb") as note:
-            note.write(manifest.to_json())
-            note.flush()
-            os.fsync(note.fileno())
-        fresh.replace(home / f"{md5}.json")
-        sync_folder(home)
+        replace_file(home / f"{md5}.json", home / f"{md5}.part", manifest.to_json())
 
     def _drop_others(self, home: Path, md5: str) -> None:
         for old in sorted(home.iterdir(), key=Path.is_dir):  # the notes first

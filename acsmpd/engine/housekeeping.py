@@ -15,7 +15,7 @@ import schedule
 from peewee import fn
 
 from acsmpd import faults
-from acsmpd.clock import STEP_MS, Moment, Shown
+from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS, STEP_MS, Moment, Shown
 from acsmpd.engine.core import Core
 from acsmpd.store import accounts, alarms, asks, facts, ledger, plans, results
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES, Tx
@@ -24,8 +24,6 @@ from acsmpd.store.tables import Audit, Instance, Task
 
 log = logging.getLogger(__name__)
 
-HOUR_SECONDS = 3600
-DAY_SECONDS = 24 * HOUR_SECONDS
 INTENT_DAYS, ASK_DAYS = 1, 7
 PERIOD_SECONDS = 60
 TRIM_PERIOD_SECONDS = 600
@@ -180,8 +178,9 @@ class Housekeeping:
 
     def _drop_old_audit(self, now: Moment) -> bool:
         old = is_past(Audit.at_ms, self._lately(now, self._core.settings.audit.keep_days))
-        with self._core.store.write(durable=False) as tx:
-            return _drop_audit(tx, BATCH, old) > 0
+        with self._core.store.read() as tx:
+            found = _oldest_audit(tx, BATCH, old)
+        return self._drop_audit(found)
 
     def _drop_surplus_audit(self, now: Moment) -> bool:
         """What strangers caused goes first, then what others were refused: they must not wash away what was done."""
@@ -193,8 +192,14 @@ class Housekeeping:
                 return False
             found = _oldest_audit(tx, limit, Audit.who == "nobody") or _oldest_audit(tx, limit, _REFUSAL)
             found = found or _oldest_audit(tx, limit)
+        return self._drop_audit(found)
+
+    def _drop_audit(self, ids: list[int]) -> bool:
+        """Whether there was any to drop."""
+        if not ids:
+            return False
         with self._core.store.write(durable=False) as tx:
-            return bool(tx.run(Audit.delete().where(Audit.id.in_(found))))
+            return bool(tx.run(Audit.delete().where(Audit.id.in_(ids))))
 
     def _forget_touched(self) -> None:
         """A step under way needs no entry: its lane tells, and its end writes a new one."""
@@ -226,9 +231,7 @@ def _local_offset(now: Moment) -> timedelta:
     return _local(now) - datetime.min - timedelta(seconds=now.mono)
 
 
-_REFUSAL = Audit.code.in_((faults.NotAllowed.code, faults.BadCredentials.code)) | (
-    (Audit.code != 0) & Audit.who.startswith("computility:")
-)
+_REFUSAL = Audit.code.in_(faults.NO_RIGHT) | ((Audit.code != 0) & Audit.who.startswith("computility:"))
 """What anybody with a token can have written without a right to anything."""
 
 
@@ -236,8 +239,3 @@ def _oldest_audit(tx: Tx, limit: int, *conditions: Any) -> list[int]:
     """The oldest audit rows that fulfil the conditions."""
     oldest = Audit.select(Audit.id).where(Audit.id > 0, *conditions).order_by(Audit.id).limit(limit)
     return [row["id"] for row in tx.rows(oldest)]
-
-
-def _drop_audit(tx: Tx, limit: int, *conditions: Any) -> int:
-    """Drop the oldest audit rows that fulfil the conditions; how many there were."""
-    return int(tx.run(Audit.delete().where(Audit.id.in_(_oldest_audit(tx, limit, *conditions)))))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from acsmpd.clock import Shown
+from acsmpd.clock import DAY_SECONDS, Shown
 from acsmpd.store import alarms, facts, results
 from acsmpd.store.database import Tx
 
 KIND = "results_lost"
-QUIET_SECONDS = 24 * 3600
+QUIET_SECONDS = DAY_SECONDS
 _WORDS = {
     "expired": "{} not delivered in time",
     "refused": "{} refused by the receiver again and again",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from acsmpd.clock import Moment
+from acsmpd.clock import HOUR_SECONDS, Moment
 from acsmpd.engine import losses
 from acsmpd.engine.core import Core
 from acsmpd.store import alarms, facts, results
@@ -23,7 +23,6 @@ from acsmpd.store.tables import Delivery, Picture, Result
 
 log = logging.getLogger(__name__)
 
-HOUR_SECONDS = 3600
 BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
 """What goes in one transaction: everybody who writes waits for it."""
 TIDY_SECONDS = 2.0

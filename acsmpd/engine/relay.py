@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.clock import Moment
+from acsmpd.clock import HOUR_SECONDS, Moment
 from acsmpd.decide import results as decided
 from acsmpd.decide.backoff import delay_seconds
 from acsmpd.engine import losses
@@ -30,7 +30,6 @@ from acsmpd.wire.caller import Wire
 
 log = logging.getLogger(__name__)
 
-HOUR_SECONDS = 3600
 POSTS, POSTS_SECONDS = 50, 10.0
 """What one job does before the lane is free for another destination."""
 DESTINATIONS = 1000

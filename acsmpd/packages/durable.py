@@ -23,6 +23,20 @@ def sync_folder(folder: Path) -> None:
         os.close(number)
 
 
+def replace_file(final: Path, temporary: Path, content: bytes) -> None:
+    """The file holds this when it returns, whole and durably; else it is as it was, without the temporary one."""
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(final.parent)
+
+
 def free_bytes(folder: Path) -> int:
     """What an ordinary user may still write where this folder lies."""
     found = os.statvfs(folder)

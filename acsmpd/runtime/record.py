@@ -6,11 +6,12 @@ to a stranger by the time it is read.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from acsmpd.packages.durable import replace_file
 
 _SUFFIX = ".json"
 
@@ -47,17 +48,7 @@ class RecordBook:
     def write(self, record: Record) -> None:
         """On disk when this returns: temporary file, fsync, rename, fsync of the folder."""
         final = self._path(record.load_id)
-        temporary = final.with_suffix(".new")
-        try:
-            with temporary.open("wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, final)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        self._sync_folder()
+        replace_file(final, final.with_suffix(".new"), msgspec.json.encode(record))
 
     def erase(self, load_id: str) -> None:
         self._path(load_id).unlink(missing_ok=True)
@@ -77,10 +68,3 @@ class RecordBook:
 
     def _path(self, load_id: str) -> Path:
         return self._folder / (load_id + _SUFFIX)
-
-    def _sync_folder(self) -> None:
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -1,4 +1,4 @@
-"""The connections of the store: all of them known, those that read lent for one transaction each."""
+"""The connections of the store; those that read are lent for one transaction each."""
 
 from __future__ import annotations
 
@@ -17,31 +17,19 @@ READER_PATIENCE_SECONDS = 0.25
 waiting for what we hold."""
 
 
-class Connections(peewee.SqliteDatabase):  # type: ignore[misc]
-    """A Peewee database that remembers every connection it opened, so that close() leaves none behind."""
+class Connection(peewee.SqliteDatabase):  # type: ignore[misc]
+    """A Peewee database with one connection, for one thread at a time."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._opened: list[sqlite3.Connection] = []
-        self._opened_lock = threading.Lock()
-        super().__init__(*args, **kwargs)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc]
-        with self._opened_lock:
-            self._opened.append(connection)
-        return connection
-
-    def close_everywhere(self) -> None:
-        with self._opened_lock:
-            for connection in self._opened:
-                connection.close()
-            self._opened.clear()
+    def end(self) -> None:
+        """Close it for good: who still asks gets an error, where Peewee's own `close` makes way for a new one."""
+        if not self.is_closed():
+            self.connection().close()
 
 
 class Reader:
     """A connection that only reads, and what it remembers of its searches."""
 
-    def __init__(self, database: Connections) -> None:
+    def __init__(self, database: Connection) -> None:
         self.database = database
         self.memory: dict[Any, Any] = {}
         self.version: int | None = None  # of the database, when it was last asked for
@@ -50,7 +38,7 @@ class Reader:
 class Readers:
     """Lends readers, the one given back last first: its pages are in the caches."""
 
-    def __init__(self, make: Callable[[], Connections]) -> None:
+    def __init__(self, make: Callable[[], Connection]) -> None:
         self._make, self._lock = make, threading.Lock()
         self._free: list[Reader] = []
         self._closed = False
@@ -64,7 +52,7 @@ class Readers:
             try:
                 yield spare
             finally:
-                spare.database.close_everywhere()
+                spare.database.end()
             return
         try:
             reader = self._take()
@@ -89,7 +77,7 @@ class Readers:
             if not self._closed:
                 self._free.append(reader)
                 return
-        reader.database.close_everywhere()
+        reader.database.end()
 
     def close(self) -> None:
         """Close those that are not lent. Who holds one closes it: SQLite's driver crashes when a connection goes
@@ -98,4 +86,4 @@ class Readers:
             self._closed = True
             free, self._free = self._free, []
         for reader in free:
-            reader.database.close_everywhere()
+            reader.database.end()

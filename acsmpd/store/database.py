@@ -21,7 +21,7 @@ import peewee
 
 from acsmpd import faults
 from acsmpd.store import migrations
-from acsmpd.store.connections import Connections, Reader, Readers
+from acsmpd.store.connections import Connection, Reader, Readers
 
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_MS = 100
@@ -190,7 +190,7 @@ class Store:
             raise
         return self
 
-    def _database(self, **pragmas: int) -> Connections:
+    def _database(self, **pragmas: int) -> Connection:
         everywhere: dict[str, int | str] = {
             "journal_mode": "wal",
             "busy_timeout": BUSY_TIMEOUT_MS,
@@ -199,7 +199,7 @@ class Store:
             # Debian's SQLite overwrites what is deleted: a purge would write all it frees, with everybody waiting
             "secure_delete": "fast",
         }
-        return Connections(
+        return Connection(
             str(self.path), pragmas={**everywhere, **pragmas}, thread_safe=False, check_same_thread=False
         )
 
@@ -292,7 +292,7 @@ class Store:
             self._closed = True
             self._readers.close()
             for database in (self._watch, self._brisk, self._durable):
-                database.close_everywhere()
+                database.end()
 
     @contextlib.contextmanager
     def _words(self, what: str, *, writing: bool = False) -> Iterator[None]:

@@ -28,12 +28,6 @@ CUTS = 20
 
 
 @pytest.fixture
-def cad() -> Iterator[FakeCad]:
-    with FakeCad() as one:
-        yield one
-
-
-@pytest.fixture
 def box(tmp_path: Path) -> Iterator[Daemon]:
     one = Daemon(tmp_path / "data", {"ACSMPD_OBSERVE_INTERVAL_SECONDS": "0.4"})
     try:

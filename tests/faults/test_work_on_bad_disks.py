@@ -32,12 +32,6 @@ NOT_WRITTEN = {"Status": "failing", "Faults": ["the database cannot be written"]
 
 
 @pytest.fixture
-def cad() -> Iterator[FakeCad]:
-    with FakeCad() as one:
-        yield one
-
-
-@pytest.fixture
 def box(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon on a disk that is well; its system calls may fail."""
     one = Daemon(tmp_path / "data", QUICK)
