@@ -145,7 +145,7 @@ def next_for_task(
 def _was_interrupted(task: TaskRow, revision: int) -> bool:
     """Whether it was paused to be changed, and the change refused: nobody wanted it to stand still."""
     interrupted = task.parked and task.wanted == "running" and task.status == "PAUSED"
-    return interrupted and task.revision != revision and task.attempts < RESUMES
+    return bool(task.task_id) and interrupted and task.revision != revision and task.attempts < RESUMES
 
 
 def _held(parked: bool, device: Device | None) -> str:

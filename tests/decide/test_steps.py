@@ -275,6 +275,7 @@ def test_a_refused_subject_waits_for_a_new_wish(one: Any) -> None:
     [
         ({}, "resume_task"),
         ({"attempts": RESUMES}, ""),
+        ({"task_id": ""}, ""),
         ({"status": "RUNNING"}, ""),
         ({"wanted": "paused"}, ""),
         ({"revision": 0}, ""),
