@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.packages import names, yamltree
+from acsmpd.packages import names
 from acsmpd.packages.mapping import At
 
 MEMBER = "algo.yaml"
@@ -91,13 +91,15 @@ def read_manifest(raw: bytes) -> Manifest:
 
 
 def _top(raw: bytes) -> At:
+    from acsmpd.packages.yamltext import parse  # here, since it brings PyYAML along
+
     if len(raw) > MAX_BYTES:
         raise faults.InvalidPackage(f"larger than {MAX_BYTES} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise faults.InvalidPackage(f"not UTF-8 (byte {error.start})") from error
-    tree = yamltree.parse(text)
+    tree = parse(text)
     if not isinstance(tree, dict):
         raise faults.InvalidPackage("not a mapping of keys and values")
     return At("", tree)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -239,6 +238,8 @@ def _homes() -> dict[str, str]:
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
     """The question that names the nearest known word, or nothing."""
+    import difflib  # here, since a file without a fault needs none of it
+
     near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
     return f"did you mean {form.format(near[0])}?" if near else ""
 

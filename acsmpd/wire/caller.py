@@ -9,10 +9,8 @@ import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
-
-import requests
 
 from acsmpd.clock import Clock
 from acsmpd.faults import InvalidField, NotAllowed, Permanent, StepFault, Temporary
@@ -24,8 +22,12 @@ from acsmpd.version import VERSION
 from acsmpd.wire.answer import Answer, changes, data_of, head_of, uncertain
 from acsmpd.wire.exchange import Exchange, LineBroken, Policy, Resolver
 from acsmpd.wire.line import Line
-from acsmpd.wire.session import Session, open_session, read_block, send
 from acsmpd.wire.target import Target, target
+
+if TYPE_CHECKING:
+    import requests
+
+    from acsmpd.wire.session import Session
 
 __all__ = ["REQUEST_ID", "Delivered", "Wire"]
 
@@ -142,6 +144,8 @@ class Wire:
         The peer may close an idle line in the very moment we use it. Such a call is repeated on a new line,
         and one that must not be done twice never takes the chance.
         """
+        from acsmpd.wire.session import open_session
+
         whole = self._read_seconds if seconds is None else seconds
         exchange = self._line.exchange(whole, self._connect_seconds + whole, trusted=peer.trusted)
         if not peer.trusted:
@@ -156,6 +160,8 @@ class Wire:
         return self._attempt(open_session(request.where, peer.pin), exchange, request, peer)
 
     def _attempt(self, session: Session, exchange: Exchange, request: Request, peer: Peer) -> Answer:
+        from acsmpd.wire.session import send
+
         whole = False
         try:
             response = send(
@@ -172,6 +178,8 @@ class Wire:
 
     def _read(self, response: requests.Response, exchange: Exchange) -> Answer:
         """The answer, its body None when more than the cap came or not all did."""
+        from acsmpd.wire.session import read_block
+
         blocks: list[bytes] = []
         size = 0
         try:

@@ -11,18 +11,18 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urljoin
-
-import requests
 
 from acsmpd.clock import Clock
 from acsmpd.faults import FacilityRefused, NoAnswerInTime, NotAllowed, TooLarge
 from acsmpd.wire.caller import USER_AGENT
 from acsmpd.wire.exchange import Cancelled, Exchange, LineBroken, Policy, Resolver
 from acsmpd.wire.line import Line
-from acsmpd.wire.session import open_session, read_block, send
 from acsmpd.wire.target import Target, target
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["Cancelled", "Downloaded", "Downloader", "Resume"]
 
@@ -178,6 +178,8 @@ class _Download:
             self._pause(max(after_seconds, chance() * _longest_pause(failed)))
 
     def _once(self) -> None:
+        from acsmpd.wire.session import read_block
+
         exchange = self._line.exchange(self._stall_seconds, self._left(), cancelled=self._orders.cancelled)
         with ExitStack() as stack:
             try:
@@ -211,6 +213,8 @@ class _Download:
 
     def _open(self, exchange: Exchange, stack: ExitStack) -> requests.Response:
         """The answer of the last hop."""
+        from acsmpd.wire.session import open_session, send
+
         where, hops = self._first, 0
         while True:
             self._line.judge(where)

@@ -6,11 +6,14 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from acsmpd.clock import Clock
 from acsmpd.wire.exchange import Exchange, Limits, Policy, Resolver, never
-from acsmpd.wire.session import Session
 from acsmpd.wire.target import Target
+
+if TYPE_CHECKING:
+    from acsmpd.wire.session import Session
 
 _IDLE_SESSIONS = 128
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import statistics
 import subprocess
@@ -24,11 +25,17 @@ from benchmarks.harness import (
     served,
     settings_of,
     site,
+    surroundings,
 )
 
-LIBRARIES = "flask, waitress, peewee, schedule, requests, psutil, pynvml, msgspec, click, yaml, gmssl.sm2"
+LIBRARIES = "flask, waitress, peewee, schedule, psutil, msgspec, click, gmssl.sm2"
 SETTLE, WATCH = 20.0, 60.0
 PEERS = {"glances": ["glances", "-w", "-B", "127.0.0.1"], "thingsboard-gateway": ["thingsboard-gateway"]}
+GATEWAY = {
+    "thingsboard": {"host": "127.0.0.1", "port": 1883, "security": {"accessToken": "bench"}},
+    "storage": {"type": "memory"}, "connectors": [],
+}  # fmt: skip
+"""A thingsboard-gateway without connectors; nobody answers it."""
 
 
 def start_seconds(environ: dict[str, str], port: int) -> float:
@@ -54,16 +61,21 @@ def of_others() -> list[Figure]:
         if shutil.which(command[0]) is None:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            (Path(folder) / "tb_gateway.json").write_text(json.dumps(GATEWAY))
+            environ = surroundings({"TB_GW_CONFIG_DIR": folder})
+            process = psutil.Popen(
+                command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             try:
                 time.sleep(SETTLE)
                 before = sum(process.cpu_times()[:2])
                 time.sleep(WATCH)
                 pss = process.memory_full_info().pss / 1e6
                 cpu = share_of_a_core(sum(process.cpu_times()[:2]) - before, WATCH)
+                if process.poll() is not None:
+                    print(f"  {name} ended by itself")
+                    continue
                 found += [Figure(f"{name}: PSS", pss, unit="MB"), Figure(f"{name}: CPU", cpu, unit="%")]
-            except psutil.NoSuchProcess:
-                print(f"  {name} ended by itself")
             finally:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.terminate()
