@@ -25,6 +25,11 @@ DRAINED_BYTES = 64 * 1024
 HEADER_READ_BYTES = 16 * 1024
 BODY_READ_BYTES = 64 * 1024
 STREAM_READ_BYTES = 256 * 1024
+SEND_BYTES = 128 * 1024
+"""Read of a file for one send. The base reads as much as the socket's whole buffer, 4 MB on a fast line, and a
+slow client takes a few KB of that: twenty of them held everybody up."""
+TURN_BYTES = 2 * SEND_BYTES
+"""Sent on one line before the others have their turn."""
 HEADER_PATIENCE_SECONDS = 10.0
 """From its first byte on a header gets so long: it costs its sender nothing and holds a connection."""
 _BODY_PATIENCE = 10
@@ -48,6 +53,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.lingers_until: float | None = None
         self._clock, self._active = server.clock, 0.0
         super().__init__(server, sock, addr, adj, map=map)
+        self.sendbuf_len = min(self.sendbuf_len, SEND_BYTES)
+        self._turn_left = 0
 
     @property
     def last_activity(self) -> float:
@@ -113,6 +120,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def expect_unread(self, taken: int) -> None:
         """The answer under way leaves a body unread, of which so much was taken: close gently."""
         self._unread = taken
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        """See the base, for one turn: who reads as fast as we send would keep the server's thread to the end."""
+        self._turn_left = TURN_BYTES
+        return bool(super()._flush_some(do_close=do_close))
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """See the base; 0, as if the line were full, when this turn is used up."""
+        if self._turn_left <= 0:
+            return 0
+        sent: int = super().send(data, do_close=do_close)
+        self._turn_left -= sent
+        return sent
 
     def handle_write(self) -> None:
         """See the base. After an answer to an unread body the sender gets time to see it."""

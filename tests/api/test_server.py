@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import resource
@@ -338,6 +339,46 @@ def test_1100_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
             assert late.answer()[0] == 200
         lines[-1].ask("GET", "/healthz")
         assert lines[-1].answer()[0] == 200
+
+
+class CountedFile(io.BytesIO):
+    """A file that knows what was read of it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(bytes(size))
+        self.reads: list[int] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        block = super().read(size)
+        self.reads.append(len(block))
+        return block
+
+
+def test_a_file_leaves_in_small_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither who reads slowly costs a look at megabytes each time, nor has who reads fast the server for himself."""
+    file, per_turn, seen = CountedFile(32 * MIB), [0], 0
+    readable = server_channel.Listener.readable
+
+    def turn(listener: server_channel.Listener) -> bool:
+        nonlocal seen
+        total = sum(file.reads)
+        per_turn.append(total - seen)
+        seen = total
+        return readable(listener)
+
+    def app(environ: Environ, start: Start) -> Iterable[bytes]:
+        start("200 OK", [("Content-Length", str(32 * MIB))])
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
+
+    monkeypatch.setattr(server_channel.Listener, "readable", turn)
+    with served(app, tmp_path) as server:
+        whole = requests.get(f"http://127.0.0.1:{server.port}/healthz", timeout=20).content
+    assert len(whole) == 32 * MIB
+    assert max(file.reads) <= server_channel.SEND_BYTES
+    # Of one turn: what the application's thread began with, what the server's went on with, and of each the block
+    # that did not go any more.
+    assert 0 < max(per_turn) <= 2 * (server_channel.TURN_BYTES + server_channel.SEND_BYTES)
 
 
 def test_at_the_limit_the_longest_idle_make_room(tmp_path: Path) -> None:

@@ -363,7 +363,7 @@ def test_the_last_byte_alone_is_no_download(site: Site, cad: FakeCad, tmp_path: 
         session.trust_env = False
         for part in ("bytes=-1", "bytes=10-"):
             assert session.get(asked.url, headers={"Range": part}, timeout=20).status_code == 206
-        shown = site.client.fine("GET", f"/ACSMP/AlgoFilePackages/Devices/{cad.code}/{PACKAGE_ID}")
-        assert (shown["Status"], 0.9 < shown["DownloadProgress"] < 1) == (1, True)
+        detail = f"/ACSMP/AlgoFilePackages/Devices/{cad.code}/{PACKAGE_ID}"
+        assert site.until(detail, lambda one: 0.9 < one["DownloadProgress"] < 1)["Status"] == 1
         assert session.get(asked.url, headers={"Range": "bytes=0-9"}, timeout=20).status_code == 206
-    site.until(f"/ACSMP/AlgoFilePackages/Devices/{cad.code}/{PACKAGE_ID}", lambda one: one["Status"] == 3)
+    site.until(detail, lambda one: one["Status"] == 3)
