@@ -44,6 +44,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     task_class = RequestTask
     error_task_class = RefusalTask
     will_close: Any
+    sendbuf_len: int
 
     def __init__(self, server: Listener, sock: socket.socket, addr: Any, adj: Any, map: Any = None) -> None:
         self.parser_class = functools.partial(GuardedParser, channel=self)
