@@ -117,6 +117,9 @@ def update(platform: Platform, call: Call) -> Reply:
     """Names, hours and restarts count at once, changed instances at their next start or with ?Apply=now; an
     instance that is the same goes on untouched."""
     asked, plan_id, now = call.message, call.path["ID"], call.now.wall_ms
+    apply = call.query.get("Apply", "")
+    if apply not in ("", "now"):
+        raise faults.InvalidField(f"?Apply: {apply[:64]!r} is not now, the only value it has")
     if asked.task_id is not None and asked.task_id != plan_id:
         raise faults.InvalidField(f"$.TaskID: {asked.task_id} is not the plan of the path, {plan_id}")
     with platform.store.write() as tx:
@@ -127,7 +130,7 @@ def update(platform: Platform, call: Call) -> Reply:
         if asked.auto_restart is not None:
             _restart_as(tx, plan, now)
         if infos is not None:
-            merging.merge(platform, tx, plan, infos, at_once=call.query.get("Apply", "") == "now", now_ms=now)
+            merging.merge(platform, tx, plan, infos, at_once=apply == "now", now_ms=now)
         if asked.plan_day_time is not None and plan["status"] == "ON":
             _follow_hours(platform, tx, plan, now)
     platform.wake()

@@ -11,13 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-WAITING, STARTING, RUNNING, STOPPING, LEAVING, SERVED = (
-    "waiting", "starting", "running", "stopping", "leaving", "served",
-)  # fmt: skip
-"""The phases of a turn: still to come; wanted; its duration runs; told to pause; told to go; over."""
-
-ACTIVE = (STARTING, RUNNING, STOPPING, LEAVING)
-"""Phases that hold a place."""
+from acsmpd.model import ACTIVE, LEAVING, RUNNING, SERVED, STARTING, STOPPING, WAITING
 
 PAUSE_SECONDS = 30.0
 """Not PAUSED after so long: the task is deleted as it is."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from acsmpd.clock import Moment
 from acsmpd.decide import rounds as decide
-from acsmpd.decide.rounds import LEAVING, SERVED, STARTING, Member, Move, Rules
+from acsmpd.decide.rounds import Member, Move, Rules
 from acsmpd.engine.core import Core
+from acsmpd.model import LEAVING, RUNNING, SERVED, STARTING, STOPPING
 from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance
@@ -103,7 +104,7 @@ class Rounds:
         )  # fmt: skip
         if move.phase == STARTING:
             plans.let_run(tx, [*one, Instance.deleted == False, Instance.started == True], now.wall_ms)
-        elif move.phase != decide.RUNNING:
+        elif move.phase != RUNNING:
             plans.change_instances(tx, *one, on=False, changed_ms=now.wall_ms)
         if move.phase in (LEAVING, SERVED):
             plans.take_off(tx, [move.instance_id], now.wall_ms)
@@ -131,7 +132,7 @@ class Rounds:
 def _member(turn: rounds.TurnRow, tasks: list[dict[str, Any]], lost: set[str], seconds: float) -> Member:
     """With its present task; of one that is to end also the task that is still to leave the device."""
     here = [row for row in tasks if row["wanted"] != "gone"]
-    if not here and turn.phase in (decide.STOPPING, LEAVING):
+    if not here and turn.phase in (STOPPING, LEAVING):
         here = [row for row in tasks if row["sent"]]
     task = here[-1] if here else None
     if task is None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from acsmpd.decide.rounds import ACTIVE, SERVED
+from acsmpd.model import ACTIVE, SERVED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Plan, Task, Turn
 
