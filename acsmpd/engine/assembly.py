@@ -19,6 +19,7 @@ from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.pictures import Pictures
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.relay import Relay
+from acsmpd.engine.rollouts import Rollouts
 from acsmpd.engine.statuses import Statuses
 from acsmpd.engine.upstream import Upstreams
 from acsmpd.model import Family
@@ -58,6 +59,7 @@ class Assembly:
         placement = Placement(core)
         managers = (
             Liveness(core),
+            Rollouts(core),
             placement,
             self._deployments,
             observations,

@@ -32,7 +32,11 @@ class Installed(Struct, frozen=True):
 
 def serving_device(tx: Tx, code: str) -> Device:
     """The computility, if it can hold packages and services; NotFound or NoServicesHere otherwise."""
-    device = devices.device(tx, code)
+    return serving(devices.device(tx, code), code)
+
+
+def serving(device: Device | None, code: str) -> Device:
+    """The same of one that was looked up."""
     if device is None:
         raise faults.NotFound(f"no computility {code}")
     if not device.support_services:

@@ -18,6 +18,7 @@ from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.placement import Placement
+from acsmpd.engine.rollouts import Rollouts
 from acsmpd.engine.statuses import Statuses
 from acsmpd.model import Family, InstanceRow, LoadRow, TaskRow
 from acsmpd.security.links import LinkSigner
@@ -80,7 +81,7 @@ class Bench:
         )
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
-            Liveness(self.core), self.placement, self.deployments, self.observations,
+            Liveness(self.core), Rollouts(self.core), self.placement, self.deployments, self.observations,
             Statuses(self.core, self.placement), *self.extra,
         )  # fmt: skip
         self.engine = Engine(self.core, managers, (self.steps, self.sights), lambda: None)
