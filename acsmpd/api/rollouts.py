@@ -223,15 +223,15 @@ def _members_shown(
     package = packages.get(tx, row["package_id"])
     terms = decide.terms_of(row, package["md5"] if package else None, now_ms, platform.zone)
     codes = [member["device"] for member in found if member["status"] == "IN_PROGRESS"]
-    known = devices.all_devices(tx) if codes else {}
-    ledger = Ledger(devices=known, **rollouts.held(tx, row["package_id"], codes))
+    ledger = Ledger(**rollouts.held(tx, row["package_id"], codes))
     return [_member(platform, member, _why(member, state, ledger, terms)) for member in found]
 
 
 def _why(member: Row, state: str, ledger: Ledger, terms: Terms) -> str:
     """What a member waits for, by what the engine decides; why it failed, as it was noted."""
     if member["status"] == "IN_PROGRESS":
-        return decide.next_for(msgspec.convert(member, Member), ledger, terms, Times()).why
+        turn = decide.next_for(msgspec.convert(member, Member), ledger, terms, Times())
+        return turn.why or "its turn has begun"
     if member["status"] != "WAITING":
         return str(member["reason"])
     if state == "FAILED":

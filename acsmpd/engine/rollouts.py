@@ -18,8 +18,8 @@ from acsmpd.decide import windows
 from acsmpd.decide.environment import check_local
 from acsmpd.decide.rollouts import Counts, Ledger, Member, Terms, Times, Turn
 from acsmpd.engine.core import Core
-from acsmpd.model import Device, Family
-from acsmpd.store import alarms, devices, packages, rollouts, services
+from acsmpd.model import Family
+from acsmpd.store import alarms, packages, rollouts, services
 from acsmpd.store.alarms import ROLLOUT_FAILED
 from acsmpd.store.database import Tx
 from acsmpd.store.installs import Wanted, install, package_of, serving_device
@@ -52,11 +52,10 @@ class Work(NamedTuple):
     row: dict[str, Any]
     begins: int
     turns: list[tuple[dict[str, Any], Turn]]
-    is_over: bool
 
     @property
     def is_empty(self) -> bool:
-        return not (self.begins or self.turns or self.is_over)
+        return not (self.begins or self.turns)
 
 
 class Rollouts:
@@ -76,7 +75,8 @@ class Rollouts:
         if any(not one.is_empty for one in work):
             with self._core.store.write() as tx:
                 for one in self._plan(tx, rollouts.active(tx), now, seen):
-                    self._carry_out(tx, one, now)
+                    if not one.is_empty:
+                        self._carry_out(tx, one, now)
             self._core.wake()  # the next wave may begin at once
         return self._due(rows, now) if rows else None
 
@@ -97,16 +97,14 @@ class Rollouts:
     # --- what there is to do -----------------------------------------------------------------------------
 
     def _plan(self, tx: Tx, rows: list[dict[str, Any]], now: Moment, seen: set[int]) -> list[Work]:
-        known: dict[str, Device] = devices.all_devices(tx) if rows else {}
         numbers = rollouts.counts(tx, *(row["id"] for row in rows)) if rows else {}
-        return [self._work(tx, row, decide.counts_of(numbers[row["id"]]), known, now, seen) for row in rows]
+        return [self._work(tx, row, decide.counts_of(numbers[row["id"]]), now, seen) for row in rows]
 
     def _work(
         self,
         tx: Tx,
         row: dict[str, Any],
         counts: Counts,
-        known: dict[str, Device],
         now: Moment,
         seen: set[int],
     ) -> Work:
@@ -114,20 +112,20 @@ class Rollouts:
         terms = decide.terms_of(row, package["md5"] if package else None, now.wall_ms, self._zone)
         found = rollouts.members(tx, row["id"], "IN_PROGRESS") if counts.in_progress else []
         seen |= {member["id"] for member in found}
-        turns = self._turns(tx, terms, found, known, now)
+        turns = self._turns(tx, terms, found, now)
         begins = decide.to_begin(
             counts, threshold=row["threshold"], paused=row["paused"], most=row["most"], is_open=terms.is_open
         )
-        return Work(row, begins, turns, decide.is_over(counts, threshold=row["threshold"]))
+        return Work(row, begins, turns)
 
     def _turns(
-        self, tx: Tx, terms: Terms, found: list[dict[str, Any]], known: dict[str, Device], now: Moment
+        self, tx: Tx, terms: Terms, found: list[dict[str, Any]], now: Moment
     ) -> list[tuple[dict[str, Any], Turn]]:
         """The members about whom something is to be done, at most BATCH; the time of the others goes on."""
         if not found:
             return []
         codes = [member["device"] for member in found]
-        ledger = Ledger(devices=known, **rollouts.held(tx, terms.package_id, codes))
+        ledger = Ledger(**rollouts.held(tx, terms.package_id, codes))
         turns = [(member, self._turn(member, ledger, terms, now)) for member in found]
         return [one for one in turns if one[1].do][:BATCH]
 
@@ -153,13 +151,14 @@ class Rollouts:
         row, now_ms = work.row, now.wall_ms
         for member, turn in work.turns:
             self._take(tx, row, member, turn, now_ms)
-        if any(turn.do in ("failed", "give_up", "load") for _, turn in work.turns):
-            self._judge(tx, row, now_ms)
         if work.begins:
             package = packages.get(tx, row["package_id"])
             rollouts.settle_present(tx, row, package["md5"] if package else None, now_ms)
             rollouts.begin(tx, row["id"], work.begins, now_ms)
-        if work.is_over:
+        counts = decide.counts_of(rollouts.counts(tx, row["id"])[row["id"]])
+        if work.turns and counts.failed >= row["threshold"]:
+            self._tell(tx, row, counts, now_ms)
+        if decide.is_over(counts, threshold=row["threshold"]):
             rollouts.change(tx, row["id"], ended_ms=now_ms, changed_ms=now_ms)
 
     def _take(self, tx: Tx, row: dict[str, Any], member: dict[str, Any], turn: Turn, now_ms: int) -> None:
@@ -202,11 +201,8 @@ class Rollouts:
             made_load=service.is_new,
         )
 
-    def _judge(self, tx: Tx, row: dict[str, Any], now_ms: int) -> None:
+    def _tell(self, tx: Tx, row: dict[str, Any], counts: Counts, now_ms: int) -> None:
         """Say once, and bring up to date, that too many failed."""
-        counts = decide.counts_of(rollouts.counts(tx, row["id"])[row["id"]])
-        if counts.failed < row["threshold"]:
-            return
         said = decide.told(rollouts.failures(tx, row["id"], decide.NAMED), counts)
         text = f"rollout {row['id']} of package {row['package_id']} stopped: {said}"
         if alarms.raise_alarm(tx, ROLLOUT_FAILED, str(row["id"]), text, now_ms):

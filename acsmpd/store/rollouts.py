@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from peewee import fn
 
-from acsmpd.model import CopyRow, LoadRow
-from acsmpd.store import alarms, services
+from acsmpd.model import CopyRow, Device, LoadRow
+from acsmpd.store import alarms, devices, services
 from acsmpd.store.alarms import ROLLOUT_FAILED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Load, Package, Rollout, RolloutMember, Service
@@ -45,8 +45,12 @@ def all_rows(tx: Tx) -> Rows:
 
 
 def active(tx: Tx) -> Rows:
-    """Those of which something may still move, the oldest first."""
-    return tx.rows(Rollout.select().where(Rollout.ended_ms.is_null(True)).order_by(Rollout.id))
+    """Those of which something may move now, the oldest first: not those that are paused with nobody in progress."""
+    begun = RolloutMember.select(RolloutMember.rollout_id).where(
+        RolloutMember.rollout_id == Rollout.id, RolloutMember.status == "IN_PROGRESS"
+    )
+    moving = (Rollout.paused == False) | fn.EXISTS(begun)
+    return tx.rows(Rollout.select().where(Rollout.ended_ms.is_null(True), moving).order_by(Rollout.id))
 
 
 def change(tx: Tx, rollout_id: int, **values: Any) -> None:
@@ -159,18 +163,21 @@ def settle_present(tx: Tx, row: dict[str, Any], md5: str | None, now_ms: int) ->
 
 
 def held(tx: Tx, package_id: str, codes: Sequence[str]) -> dict[str, Any]:
-    """`copies`: device -> its package file; `loads`: device -> those of the package there, be they to go;
-    `envs`: service of the package -> its Env."""
+    """What is known of the package on these devices. By code: `devices` themselves, `copies` (its file), `loads`
+    (those of it, be they to go); `envs`: service of the package -> its Env."""
+    known: dict[str, Device] = {}
     copies: dict[str, CopyRow] = {}
     loads: dict[str, list[LoadRow]] = {}
     for at in range(0, len(codes), CHUNK):
         some = codes[at : at + CHUNK]
+        known |= {one.code: one for one in devices.some(tx, some)}
         files = services.copies(tx, Copy.package_id == package_id, Copy.device.in_(some))
         copies |= {row.device: row for row in files}
         for row in services.loads(tx, Load.package_id == package_id, Load.device.in_(some)):
             loads.setdefault(row.device, []).append(row)
     query = Service.select(Service.id, Service.env).where(Service.package_id == package_id)
-    return {"copies": copies, "loads": loads, "envs": {row["id"]: row["env"] for row in tx.rows(query)}}
+    envs = {row["id"]: row["env"] for row in tx.rows(query)} if loads else {}
+    return {"devices": known, "copies": copies, "loads": loads, "envs": envs}
 
 
 def withdraw(tx: Tx, package_id: str, member: dict[str, Any], now_ms: int) -> None:

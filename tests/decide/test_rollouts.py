@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -301,3 +302,102 @@ def test_a_turn_has_an_end_whatever_happens() -> None:
     )
     assert does(LOADED, TERMS, HERE, load(status="RUNNING"), **starting) == ("done", "")
     assert does(PUSHED, PUSH_ONLY, copy(), turn=59.0, turn_most=60.0)[0] == ""
+
+
+COPIES = st.none() | st.builds(
+    copy, status=st.sampled_from([1, 2, 3]), wanted=st.booleans(), sent=st.booleans(), parked=st.booleans(),
+    md5=st.sampled_from(["m1", "old"]), ours=st.booleans(),
+)  # fmt: skip
+LOADS = st.lists(
+    st.builds(
+        load, service_id=st.sampled_from(["service", "other"]), wanted=st.booleans(), sent=st.booleans(),
+        parked=st.booleans(), status=st.sampled_from(["INIT", "RUNNING", "ERROR"]), ours=st.booleans(),
+    ),
+    max_size=2,
+)  # fmt: skip
+ALL_TERMS = st.builds(
+    replace, st.sampled_from([TERMS, PUSH_ONLY, WINDOW, CLOSED, replace(CLOSED, load=False)]),
+    env=st.sampled_from([(), ENV]), md5=st.sampled_from(["m1", None]),
+)  # fmt: skip
+PLACES = st.builds(
+    device, state=st.sampled_from(["online", "lost"]), family=st.sampled_from([Family.CAD, Family.CAP])
+)
+
+
+@given(st.sampled_from([FRESH, PUSHED, LOADED]), ALL_TERMS, COPIES, LOADS, PLACES, st.booleans())
+def test_whatever_stands_a_turn_has_an_owner_and_an_end(
+    member: Member, terms: Terms, held: CopyRow | None, loads: list[LoadRow], at: Device, known: bool
+) -> None:
+    now = turn(member, terms, held, *loads, at=at, known=known)
+    assert now.do or now.why, "who waits says for what"
+    assert now.do != "push" or not member.step, "no wish is written twice"
+    assert now.do != "load" or member.step != "load"
+    assert not (now.do in ("push", "load") and not (terms.is_open and at.takes_steps and known))
+    late = turn(member, terms, held, *loads, at=at, known=known, turn=1e9, turn_most=1.0)
+    assert late.do in ("done", "failed", "give_up") or not late.timed
+    if not late.timed:
+        assert terms.windowed
+        assert not terms.is_open
+
+
+# --- who is meant -----------------------------------------------------------------------------------------------
+
+
+def record(code: str, **more: Any) -> dict[str, Any]:
+    return {
+        "code": code, "type": "CAD", "organisation": "", "tags": None, "location": None, "approved": True,
+        "enabled": True, "support_services": True, **more,
+    }  # fmt: skip
+
+
+RECORDS = [
+    record(
+        "31010000005050000003", type="AI_BOX", organisation="east", location={"Text": "by the 1101 river"}
+    ),
+    record("11010000005050000001", tags=["gate", "new"], location={"Longitude": 1.0}),
+    record("11010100005050000002", tags=["gate"], organisation="east side"),
+    record("11010000005050000004", approved=False),
+    record("11010000005050000005", enabled=False),
+    record("11010000005050000006", support_services=False),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, "1 2 3"),
+        ({"type": "CAD"}, "1 2"),
+        ({"organisation": "east"}, "3"),
+        ({"tags": ["gate"]}, "1 2"),
+        ({"tags": ["new", "gate"]}, "1"),
+        ({"region": "1101"}, "1 2"),
+        ({"region": "110101"}, "2"),
+        ({"region": "11010000"}, "1"),
+        ({"region": "river"}, "3"),
+        ({"region": "1"}, "3"),  # one digit is no region: a part of the text
+        ({"region": "the", "type": "CAD"}, ""),
+    ],
+)
+def test_a_selector_finds_what_fits_in_all(wanted: dict[str, Any], found: str) -> None:
+    codes = rollouts.selected(RECORDS, rollouts.Selector(**wanted))
+    assert [code[-1] for code in codes] == found.split()
+
+
+def test_an_empty_selector_says_so() -> None:
+    assert rollouts.Selector().is_empty
+    assert not rollouts.Selector(tags=["a"]).is_empty
+
+
+def test_the_terms_of_a_row_follow_the_clock_of_the_site() -> None:
+    row = {"package_id": PACKAGE, "load": True, "env": ENV, "windows": ["1,08:00,09:00"]}
+    monday = 1_763_946_000_000  # 2025-11-24 01:00 UTC, 09:00 in Shanghai
+    terms = rollouts.terms_of(row, "m1", monday - 1, ZoneInfo("Asia/Shanghai"))
+    assert terms == replace(WINDOW, env=ENV)
+    assert not rollouts.terms_of(row, "m1", monday, ZoneInfo("Asia/Shanghai")).is_open
+    assert not rollouts.terms_of(row, "m1", monday - 1, ZoneInfo("UTC")).is_open
+    always = rollouts.terms_of({**row, "windows": None}, None, monday, ZoneInfo("UTC"))
+    assert (always.windowed, always.is_open, always.md5) == (False, True, None)
+
+
+def test_numbers_become_counts() -> None:
+    assert rollouts.counts_of({"DONE": 2, "FAILED": 1}) == Counts(0, 0, 2, 1)

@@ -9,7 +9,7 @@ import pytest
 from acsmpd.store import alarms, rollouts, services
 from acsmpd.store.database import Store, Tx
 from acsmpd.store.tables import Alarm, Load
-from tests.store.rows import CODE, NOW, OTHER, PACKAGE, add_load, add_package
+from tests.store.rows import CODE, NOW, OTHER, PACKAGE, add_device, add_load, add_package
 
 NEWER = "1101000000502000000120261121120000000002"
 THIRD = "11010000005050000003"
@@ -126,16 +126,37 @@ def test_forgetting_takes_the_members_and_ends_the_alarm(store: Store) -> None:
         assert put(tx) == 3, "a number is never given twice"
 
 
+def test_a_paused_one_with_nobody_in_progress_costs_nothing(store: Store) -> None:
+    with store.write() as tx:
+        put(tx)
+        put(tx)
+        rollouts.change(tx, 1, paused=True)
+        assert [row["id"] for row in rollouts.active(tx)] == [2]
+        rollouts.begin(tx, 1, 1, NOW)
+        assert [row["id"] for row in rollouts.active(tx)] == [1, 2]
+        assert [row["status"] for row in rollouts.members(tx, 1, *rollouts.OPEN)] == [
+            "IN_PROGRESS", "WAITING", "WAITING",
+        ]  # fmt: skip
+        assert rollouts.failures(tx, 1, 5) == []
+        for at, member in enumerate(rollouts.members(tx, 1)):
+            rollouts.change_member(tx, member["id"], status="FAILED", reason=str(at), ended_ms=NOW - at)
+        assert rollouts.failures(tx, 1, 2) == [(THIRD, "2"), (OTHER, "1")]
+
+
 def test_what_is_held_is_read_for_many_devices(store: Store) -> None:
     codes = [f"{number:020d}" for number in range(1200)]
     with store.write() as tx:
         for code in codes[::400]:
+            add_device(tx, code)
             services.want_copy(tx, PACKAGE, code, NOW, asked=True)
             add_load(tx, f"load-{code}", f"service-{code}", device=code)
         found = rollouts.held(tx, PACKAGE, codes)
-        assert sorted(found["copies"]) == sorted(found["loads"]) == codes[::400]
+        for name in ("devices", "copies", "loads"):
+            assert sorted(found[name]) == codes[::400]
         assert found["envs"] == {f"service-{code}": [] for code in codes[::400]}
-        assert rollouts.held(tx, NEWER, codes) == {"copies": {}, "loads": {}, "envs": {}}
+        none: dict[str, Any] = {"copies": {}, "loads": {}, "envs": {}}
+        assert rollouts.held(tx, NEWER, codes) == {"devices": found["devices"], **none}
+        assert rollouts.held(tx, PACKAGE, []) == {"devices": {}, **none}
 
 
 # --- taking back ---------------------------------------------------------------------------------------------
