@@ -100,14 +100,7 @@ class Rollouts:
         numbers = rollouts.counts(tx, *(row["id"] for row in rows)) if rows else {}
         return [self._work(tx, row, decide.counts_of(numbers[row["id"]]), now, seen) for row in rows]
 
-    def _work(
-        self,
-        tx: Tx,
-        row: dict[str, Any],
-        counts: Counts,
-        now: Moment,
-        seen: set[int],
-    ) -> Work:
+    def _work(self, tx: Tx, row: dict[str, Any], counts: Counts, now: Moment, seen: set[int]) -> Work:
         package = packages.get(tx, row["package_id"])
         terms = decide.terms_of(row, package["md5"] if package else None, now.wall_ms, self._zone)
         found = rollouts.members(tx, row["id"], "IN_PROGRESS") if counts.in_progress else []
@@ -177,7 +170,7 @@ class Rollouts:
                 _fail(tx, member, turn.why, now_ms)
 
     def _push(self, tx: Tx, row: dict[str, Any], member: dict[str, Any], now_ms: int) -> None:
-        made = _is_first(tx, row, member)
+        made = member["made_copy"] or _is_first(tx, row, member)
         services.want_copy(tx, row["package_id"], member["device"], now_ms, asked=False)
         rollouts.change_member(tx, member["id"], step="push", made_copy=made)
 
@@ -192,14 +185,8 @@ class Rollouts:
         except faults.Fault as fault:
             _fail(tx, member, fault.message, now_ms)
             return
-        rollouts.change_member(
-            tx,
-            member["id"],
-            step="load",
-            service_id=service.service_id,
-            made_copy=made,
-            made_load=service.is_new,
-        )
+        values = {"service_id": service.service_id, "made_copy": made, "made_load": service.is_new}
+        rollouts.change_member(tx, member["id"], step="load", **values)
 
     def _tell(self, tx: Tx, row: dict[str, Any], counts: Counts, now_ms: int) -> None:
         """Say once, and bring up to date, that too many failed."""
