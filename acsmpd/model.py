@@ -302,6 +302,16 @@ class InstanceRow(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+WAITING, STARTING, RUNNING, STOPPING, LEAVING, SERVED = (
+    "waiting", "starting", "running", "stopping", "leaving", "served",
+)  # fmt: skip
+"""The phases of an instance's turn in an inspection: still to come; wanted; its duration runs; told to pause; told to
+go; over."""
+
+ACTIVE = (STARTING, RUNNING, STOPPING, LEAVING)
+"""Phases of a turn that hold a place."""
+
+
 # --- placement ----------------------------------------------------------------------------------------
 
 

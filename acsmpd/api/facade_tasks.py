@@ -115,7 +115,9 @@ def _as_before(row: dict[str, Any], info: AlgoTaskInfo) -> tuple[AlgoTaskInfo, s
 def delete(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = _own_task(platform, tx, call)
-        plans.change_instance(tx, row["id"], deleted=True, on=False, changed_ms=call.now.wall_ms)
+        plans.change_instance(
+            tx, row["id"], deleted=True, on=False, started=False, changed_ms=call.now.wall_ms
+        )
     platform.wake()
     return Reply(object=row["id"])
 
@@ -128,7 +130,7 @@ def resume(platform: Platform, call: Call) -> Reply:
         row = _own_task(platform, tx, call)
         if not row["on"]:
             _choose_again(platform, tx, row, now)
-        instances.switch(tx, [Instance.id == row["id"]], on=True, now_ms=now)
+        instances.switch(platform, tx, [Instance.id == row["id"]], on=True, now_ms=now)
         if row["status"] in ("PAUSED", "FINISHED", "ERROR"):
             plans.change_instance(tx, row["id"], status="PENDING")
     platform.wake()
@@ -148,7 +150,7 @@ def _choose_again(platform: Platform, tx: Tx, row: dict[str, Any], now_ms: int) 
 def pause(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = _own_task(platform, tx, call)
-        instances.switch(tx, [Instance.id == row["id"]], on=False, now_ms=call.now.wall_ms)
+        instances.switch(platform, tx, [Instance.id == row["id"]], on=False, now_ms=call.now.wall_ms)
     platform.wake()
     return Reply(object=row["id"])
 

@@ -13,12 +13,12 @@ from acsmpd.api.filters import created_between, instance_filters
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.decide import placement
+from acsmpd.decide import placement, windows
 from acsmpd.decide.streams import device_id_of
 from acsmpd.model import InstanceRow
 from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
-from acsmpd.store import devices, packages, plans, services
+from acsmpd.store import devices, packages, plans, rounds, services
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import equal, is_number, packed_page_of
 from acsmpd.store.tables import Instance, Plan, Task
@@ -36,25 +36,36 @@ def add(
     platform: Platform, tx: Tx, info: AlgoTaskInfo, *, path: str, plan_id: int | None, kind: str, restart: str,
     on: bool, now_ms: int, origin: str = "", caller_id: str = "", default_device: str = "",
 ) -> str:  # fmt: skip
-    """Write one instance and return its ID. Raises InvalidField or NotFound naming `path`."""
+    """Write one instance and return its ID; `on`: it is started. Raises InvalidField or NotFound naming `path`."""
     check_task_info(info, path)
     body = verbatim(info)
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
     _check_pins(tx, device, service_id, path)
-    instance_id = str(uuid.uuid4())
+    instance_id, runs = str(uuid.uuid4()), on and plan_id not in held_plans(platform, tx, {plan_id}, now_ms)
     row = InstanceRow(
         id=instance_id, number=0, plan_id=plan_id, origin=origin, type=kind, info=body, restart_policy=restart,
-        service_id=service_id, device=device, on=on, deleted=False, revision=0, status="PAUSED",
+        service_id=service_id, device=device, on=runs, deleted=False, revision=0, status="PAUSED",
     )  # fmt: skip
     _check_labels(tx, row, path)
     plans.add_instance(
         tx, [(event, "") for event in placement.events_of(body)], id=instance_id, plan_id=plan_id,
         origin=origin, caller_id=caller_id, type=kind, info=body, receive_urls=receive_urls(body),
-        restart_policy=info.restart_policy or restart, service_id=service_id, device=device, on=on,
-        status="PENDING" if on else "PAUSED", stream_device_id=device_id_of(body), created_ms=now_ms,
+        restart_policy=info.restart_policy or restart, service_id=service_id, device=device, on=runs, started=on,
+        status="PENDING" if runs else "PAUSED", stream_device_id=device_id_of(body), created_ms=now_ms,
         changed_ms=now_ms,
     )  # fmt: skip
     return instance_id
+
+
+def held_plans(platform: Platform, tx: Tx, plan_ids: set[int | None], now_ms: int) -> set[int | None]:
+    """Plans whose instances do not run by being started alone: their hours, or their turn, have to come."""
+    rows = [plans.plan(tx, plan_id) for plan_id in plan_ids if plan_id is not None]
+    return {row["id"] for row in rows if row is not None and _is_held(platform, row, now_ms)}
+
+
+def _is_held(platform: Platform, plan: dict[str, Any], now_ms: int) -> bool:
+    hours = windows.parse(plan["plan_day_time"] or [])
+    return plan["mode"] == "INSPECTIVE" or not windows.is_open(hours, now_ms, platform.zone)
 
 
 def verbatim(info: Any) -> dict[str, Any]:
@@ -92,6 +103,16 @@ def _check_labels(tx: Tx, row: InstanceRow, path: str) -> None:
             )
 
 
+def columns_of(info: AlgoTaskInfo) -> dict[str, Any]:
+    """What an update of a plan makes of an instance at its next start (store/plans.become)."""
+    body = verbatim(info)
+    columns = {
+        "info": body, "receive_urls": receive_urls(body), "stream_device_id": device_id_of(body),
+        "events": list(placement.events_of(body)),
+    }  # fmt: skip
+    return columns | ({"restart_policy": info.restart_policy} if info.restart_policy else {})
+
+
 def receive_urls(info: dict[str, Any]) -> dict[str, list[str]]:
     """event -> the caller's own result addresses; "" stands for a rule without an EventID."""
     found: dict[str, list[str]] = {}
@@ -110,6 +131,8 @@ def create(platform: Platform, call: Call) -> Reply:
         plan = plans.plan(tx, asked.task_id)
         if plan is None:
             raise faults.NotFound(f"no task plan {asked.task_id}")
+        if on:
+            open_plan(tx, plan["id"], now)
         if not asked.algo_task_infos:
             raise faults.InvalidField("$.AlgoTaskInfos: at least one instance is wanted")
         added = [
@@ -119,7 +142,7 @@ def create(platform: Platform, call: Call) -> Reply:
             )
             for place, info in enumerate(asked.algo_task_infos)
         ]  # fmt: skip
-        plans.change_plan(tx, plan["id"], modified_ms=now, **({"status": "ON"} if on else {}))
+        plans.change_plan(tx, plan["id"], modified_ms=now)
     platform.wake()
     return Reply(added, settled=lambda tx: _settled(tx, added), object=str(asked.task_id))
 
@@ -173,15 +196,22 @@ def _new_pins(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int) -> dict[str,
     What a read shows as the present place is no pin when it is written back: who reads, changes and writes
     an instance must neither restart nor tie it.
     """
+    pins, is_elsewhere = wanted_pins(tx, row, asked, "$")
+    if is_elsewhere:
+        plans.take_off(tx, [row["id"]], now_ms)
+    return pins
+
+
+def wanted_pins(tx: Tx, row: dict[str, Any], asked: Any, path: str) -> tuple[dict[str, Any], bool]:
+    """The columns `device` and `service_id`, and whether its present place is another."""
     place = plans.place_of(tx, row["id"])
     at, on = (place.device, place.service_id) if place else (None, None)
     device = row["device"] if asked.computility_code in (None, at) else asked.computility_code
     service = row["service_id"] if asked.algo_service_id in (None, on) else asked.algo_service_id
-    _check_pins(tx, device, service, "$")
-    if (device and device != at) or (service and service != on):
-        for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
-            plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
-    return {"device": device, "service_id": service}
+    _check_pins(tx, device, service, path)
+    return {"device": device, "service_id": service}, bool(
+        (device and device != at) or (service and service != on)
+    )
 
 
 def _seen_by_device(body: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +233,9 @@ def delete(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = instance_of(tx, call.path["ID"])
         _refuse_foreign_owner(row, call)
-        plans.change_instance(tx, row["id"], deleted=True, on=False, changed_ms=call.now.wall_ms)
+        plans.change_instance(
+            tx, row["id"], deleted=True, on=False, started=False, changed_ms=call.now.wall_ms
+        )
     platform.wake()
     return Reply(settled=lambda tx: not tasks_left(tx, Instance.id == row["id"]), object=row["id"])
 
@@ -219,33 +251,52 @@ def stop(platform: Platform, call: Call) -> Reply:
 
 
 def _switch_named(platform: Platform, call: Call, *, on: bool) -> Reply:
-    """All or nothing: an ID that is not there refuses the batch and is named."""
+    """Those that are there are switched; the answer names those that are not."""
     wanted = list(dict.fromkeys(str(one) for one in call.message.ids))
     with platform.store.write() as tx:
         rows = {one: plans.instance(tx, one) for one in wanted}
         missing = [one for one, row in rows.items() if row is None]
-        if missing:
-            raise faults.NotFound(f"no task instances {', '.join(missing[:50])}; nothing was changed")
         found = [row for row in rows.values() if row is not None]
         for row in found:
             _refuse_foreign_owner(row, call)
         ids = [row["id"] for row in found]
-        switch(tx, [Instance.id.in_(ids)], on=on, now_ms=call.now.wall_ms)
         if on:
-            opened = sorted({row["plan_id"] for row in found if row["plan_id"] is not None})
-            tx.run(Plan.update(status="ON").where(Plan.id.in_(opened)))
+            for plan_id in sorted({row["plan_id"] for row in found if row["plan_id"] is not None}):
+                open_plan(tx, plan_id, call.now.wall_ms)
+        switch(platform, tx, [Instance.id.in_(ids)], on=on, now_ms=call.now.wall_ms)
     platform.wake()
+    if missing:
+        others = (
+            f"the other {len(found)} were {'started' if on else 'stopped'}"
+            if found
+            else "nothing was changed"
+        )
+        raise faults.NotFound(f"no task instances {', '.join(missing[:50])}; {others}")
     return Reply(settled=lambda tx: _settled(tx, ids))
 
 
-def switch(tx: Tx, conditions: list[Any], *, on: bool, now_ms: int) -> None:
+def open_plan(tx: Tx, plan_id: int, now_ms: int) -> None:
+    """The plan is ON; an inspection that was not begins with its first round. No effect on one that was."""
+    plan = plans.plan(tx, plan_id)
+    if plan is not None and plan["status"] != "ON":
+        rounds.forget(tx, plan_id)
+        plans.change_plan(tx, plan_id, status="ON", round=0, modified_ms=now_ms)
+
+
+def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_ms: int) -> None:
     """Want instances to run or not; refused tasks get a fresh try, finished ones start anew."""
-    rows = tx.rows(Instance.select(Instance.id, Instance.on).where(Instance.deleted == False, *conditions))
+    columns = (Instance.id, Instance.plan_id, Instance.on, Instance.started)
+    rows = tx.rows(Instance.select(*columns).where(Instance.deleted == False, *conditions))
     ids = [row["id"] for row in rows]
-    turned = [row["id"] for row in rows if row["on"] is not on]
-    plans.change_instances(tx, Instance.id.in_(turned), on=on, changed_ms=now_ms)
+    turned = [row["id"] for row in rows if row["started"] is not on]
+    plans.change_instances(tx, Instance.id.in_(turned), started=on, changed_ms=now_ms)
     if not on:
+        running = [row["id"] for row in rows if row["on"]]
+        plans.change_instances(tx, Instance.id.in_(running), on=False, changed_ms=now_ms)
         return
+    held = held_plans(platform, tx, {row["plan_id"] for row in rows}, now_ms)
+    free = [row["id"] for row in rows if not row["on"] and row["plan_id"] not in held]
+    plans.let_run(tx, [Instance.id.in_(free)], now_ms)
     for task in plans.tasks(tx, Task.instance_id.in_(ids), Task.wanted != "gone"):
         if task.parked:
             plans.change_task(tx, task.id, parked=False, attempts=0, status="PENDING", changed_ms=now_ms)

@@ -5,18 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from acsmpd import faults
-from acsmpd.api import instances
+from acsmpd.api import instances, merging
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between, instance_filters
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
+from acsmpd.decide import windows
+from acsmpd.decide.rounds import progress
 from acsmpd.spec import times
-from acsmpd.spec.messages.plans import Task, TaskListRequest, TaskPageResponse
-from acsmpd.store import plans
+from acsmpd.spec.messages.instances import AlgoTaskInfo
+from acsmpd.spec.messages.plans import (
+    Task,
+    TaskInspectionPlan,
+    TaskListRequest,
+    TaskPageResponse,
+    TaskUpdateRequest,
+)
+from acsmpd.store import plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Instance, Plan
+
+Infos = list[tuple[str, AlgoTaskInfo]]
 
 ORDERS = {
     "ID": Plan.id, "TaskID": Plan.id, "Name": Plan.name, "Type": Plan.type, "Mode": Plan.mode,
@@ -28,38 +39,152 @@ ORDERS = {
 def create(platform: Platform, call: Call) -> Reply:
     """Record the plan and its instances; with AutoStart they are wanted at once."""
     asked, now = call.message, call.now.wall_ms
-    _refuse_what_is_planned(asked)
-    if not asked.algo_task_infos:
-        raise faults.MissingField("$.AlgoTaskInfos: a PERIODIC plan needs at least one instance")
+    infos, inspection = _what_to_run(asked)
+    hours = _hours(asked.plan_day_time or [], asked.mode)
     start = bool(asked.auto_start)
     with platform.store.write() as tx:
         plan_id = plans.add_plan(
             tx, name=asked.name, type=asked.type, mode=asked.mode, description=asked.description or "",
-            auto_restart=bool(asked.auto_restart), auto_start=start, status="ON" if start else "OFF",
-            created_ms=now, modified_ms=now,
+            inspection=inspection, plan_day_time=hours, auto_restart=bool(asked.auto_restart), auto_start=start,
+            status="ON" if start else "OFF", created_ms=now, modified_ms=now,
         )  # fmt: skip
-        for place, info in enumerate(asked.algo_task_infos):
+        for path, info in infos:
             instances.add(
-                platform, tx, info, path=f"$.AlgoTaskInfos[{place}]", plan_id=plan_id, kind=asked.type,
+                platform, tx, info, path=path, plan_id=plan_id, kind=asked.type,
                 restart="ALWAYS" if asked.auto_restart else "NEVER", on=start, now_ms=now,
             )  # fmt: skip
     platform.wake()
     return Reply(plan_id, settled=lambda tx: _settled(tx, plan_id), object=str(plan_id))
 
 
-def _refuse_what_is_planned(asked: Any) -> None:
-    """INSPECTIVE plans and day windows are a later chapter: said so, never half done."""
+def _what_to_run(asked: Any) -> tuple[list[tuple[str, AlgoTaskInfo]], dict[str, Any] | None]:
+    """The instances, each with its place in the request, and what is kept of an InspectionPlan."""
     if asked.mode == "INSPECTIVE":
-        raise faults.Planned("$.Mode: INSPECTIVE plans are planned and not served yet")
+        if asked.algo_task_infos:
+            raise faults.InvalidField(
+                "$.AlgoTaskInfos: an INSPECTIVE plan names its instances in InspectionPlan"
+            )
+        if asked.inspection_plan is None:
+            raise faults.MissingField("$.InspectionPlan: an INSPECTIVE plan needs one")
+        return _inspected(asked.inspection_plan), _kept(asked.inspection_plan)
     if asked.inspection_plan is not None:
         raise faults.InvalidField("$.InspectionPlan: a PERIODIC plan names its instances in AlgoTaskInfos")
-    if asked.plan_day_time:
-        raise faults.Planned("$.PlanDayTime: time windows are planned and not served yet")
+    if not asked.algo_task_infos:
+        raise faults.MissingField("$.AlgoTaskInfos: a PERIODIC plan needs at least one instance")
+    return _listed(asked.algo_task_infos), None
+
+
+def _listed(infos: list[AlgoTaskInfo]) -> list[tuple[str, AlgoTaskInfo]]:
+    return [(f"$.AlgoTaskInfos[{place}]", info) for place, info in enumerate(infos)]
+
+
+def _inspected(asked: TaskInspectionPlan) -> list[tuple[str, AlgoTaskInfo]]:
+    given = asked.task_info
+    if not isinstance(given, list):
+        return [("$.InspectionPlan.TaskInfo", given)]
+    if not given:
+        raise faults.MissingField("$.InspectionPlan.TaskInfo: an INSPECTIVE plan needs at least one instance")
+    return [(f"$.InspectionPlan.TaskInfo[{place}]", info) for place, info in enumerate(given)]
+
+
+def _kept(asked: TaskInspectionPlan) -> dict[str, Any]:
+    """What the plan's row holds: seconds and numbers as given, and whether TaskInfo came as one object."""
+    return {
+        "Concurrency": asked.concurrency, "Duration": asked.duration, "RoundLimit": asked.round_limit,
+        "Single": not isinstance(asked.task_info, list),
+    }  # fmt: skip
+
+
+def _hours(texts: list[str], mode: str) -> list[str] | None:
+    """PlanDayTime as it is kept and shown; None: round the clock."""
+    if texts and mode == "INSPECTIVE":
+        raise faults.InvalidField(
+            "$.PlanDayTime: only a PERIODIC plan has hours; an INSPECTIVE one has rounds"
+        )
+    return windows.written(windows.parse(texts)) or None
 
 
 def _settled(tx: Tx, plan_id: int) -> bool:
     rows = plans.instances(tx, Instance.plan_id == plan_id, Instance.deleted == False)
     return all(instances.is_settled(row.on, row.status) for row in rows)
+
+
+# --- changing -------------------------------------------------------------------------------------------------
+
+
+@handles("acsmp.update_task")
+def update(platform: Platform, call: Call) -> Reply:
+    """Names, hours and restarts count at once, changed instances at their next start or with ?Apply=now; an
+    instance that is the same goes on untouched."""
+    asked, plan_id, now = call.message, call.path["ID"], call.now.wall_ms
+    apply = call.query.get("Apply", "")
+    if apply not in ("", "now"):
+        raise faults.InvalidField(f"?Apply: {apply[:64]!r} is not now, the only value it has")
+    if asked.task_id is not None and asked.task_id != plan_id:
+        raise faults.InvalidField(f"$.TaskID: {asked.task_id} is not the plan of the path, {plan_id}")
+    with platform.store.write() as tx:
+        plan = plan_of(tx, plan_id)
+        values, infos = _changes(asked, plan)
+        plans.change_plan(tx, plan_id, **values, modified_ms=now)
+        plan = plan_of(tx, plan_id)
+        if asked.auto_restart is not None:
+            _restart_as(tx, plan, now)
+        if infos is not None:
+            merging.merge(platform, tx, plan, infos, at_once=apply == "now", now_ms=now)
+        if asked.plan_day_time is not None and plan["status"] == "ON":
+            _follow_hours(platform, tx, plan, now)
+    platform.wake()
+    return Reply(settled=lambda tx: _settled(tx, plan_id), object=str(plan_id))
+
+
+def _changes(asked: TaskUpdateRequest, plan: dict[str, Any]) -> tuple[dict[str, Any], Infos | None]:
+    """Columns of the plan, and its instances if they were given."""
+    values: dict[str, Any] = {
+        column: value
+        for column, value in (
+            ("name", asked.name), ("description", asked.description), ("auto_restart", asked.auto_restart),
+            ("auto_start", asked.auto_start),
+        )
+        if value is not None
+    }  # fmt: skip
+    if asked.plan_day_time is not None:
+        values["plan_day_time"] = _hours(asked.plan_day_time, plan["mode"])
+    if plan["mode"] == "INSPECTIVE":
+        if asked.algo_task_infos is not None:
+            raise faults.InvalidField(
+                "$.AlgoTaskInfos: this plan is INSPECTIVE, its instances are in InspectionPlan"
+            )
+        if asked.inspection_plan is None:
+            return values, None
+        return values | {"inspection": _kept(asked.inspection_plan)}, _inspected(asked.inspection_plan)
+    if asked.inspection_plan is not None:
+        raise faults.InvalidField(
+            "$.InspectionPlan: this plan is PERIODIC, its instances are in AlgoTaskInfos"
+        )
+    if asked.algo_task_infos == []:
+        raise faults.MissingField("$.AlgoTaskInfos: a PERIODIC plan needs at least one instance")
+    return values, None if asked.algo_task_infos is None else _listed(asked.algo_task_infos)
+
+
+def _restart_as(tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
+    """AutoRestart is the RestartPolicy of every instance of the plan."""
+    wanted = "ALWAYS" if plan["auto_restart"] else "NEVER"
+    others = (Instance.plan_id == plan["id"], Instance.deleted == False, Instance.restart_policy != wanted)
+    plans.change_instances(
+        tx, *others, restart_policy=wanted, revision=Instance.revision + 1, changed_ms=now_ms
+    )
+
+
+def _follow_hours(platform: Platform, tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
+    """Run or rest as the new hours say."""
+    here = [Instance.plan_id == plan["id"], Instance.deleted == False, Instance.started == True]
+    if instances.held_plans(platform, tx, {plan["id"]}, now_ms):
+        plans.change_instances(tx, *here, Instance.on == True, on=False, changed_ms=now_ms)
+    else:
+        plans.let_run(tx, [*here, Instance.on == False], now_ms)
+
+
+# --- showing --------------------------------------------------------------------------------------------------
 
 
 @handles("acsmp.get_task")
@@ -106,16 +231,32 @@ def _items(platform: Platform, tx: Tx, rows: list[dict[str, Any]]) -> list[Task]
     by_plan: dict[int, list[Any]] = {row["id"]: [] for row in rows}
     for row in found:
         by_plan[row["plan_id"]].append(instances.info_of(row))
-    return [_item(platform, row, by_plan[row["id"]], numbers[row["id"]]) for row in rows]
+    found_served = {
+        row["id"]: rounds.served(tx, row["id"], row["round"] + 1) for row in rows if row["inspection"]
+    }
+    now_ms = platform.clock.now().wall_ms
+    return [
+        _item(platform, row, by_plan[row["id"]], numbers[row["id"]], found_served.get(row["id"], 0), now_ms)
+        for row in rows
+    ]
 
 
-def _item(platform: Platform, row: dict[str, Any], infos: list[Any], numbers: dict[str, int]) -> Task:
+def _item(
+    platform: Platform, row: dict[str, Any], infos: list[AlgoTaskInfo], numbers: dict[str, int], served: int,
+    now_ms: int,
+) -> Task:  # fmt: skip
+    total = sum(numbers[status] for status in plans.STATUSES)
+    start_ms, stop_ms = _next(platform, row, now_ms)
     return Task(
         task_id=row["id"],
         name=row["name"],
         type=row["type"],
         mode=row["mode"],
-        algo_task_infos=infos,
+        algo_task_infos=None if row["inspection"] else infos,
+        inspection_plan=_inspection(row, infos, served, total) if row["inspection"] else None,
+        plan_day_time=row["plan_day_time"],
+        next_start_date=times.written(start_ms, platform.zone),
+        next_stop_date=times.written(stop_ms, platform.zone),
         description=row["description"] or None,
         status=row["status"],
         created_date=times.written(row["created_ms"], platform.zone),
@@ -123,12 +264,34 @@ def _item(platform: Platform, row: dict[str, Any], infos: list[Any], numbers: di
         auto_restart=row["auto_restart"],
         auto_start=row["auto_start"],
         device_count=numbers["devices"],
-        total_count=sum(numbers[status] for status in plans.STATUSES),
+        total_count=total,
         starting_count=numbers["PENDING"],
         start_err_count=numbers["ERROR"],
         running_count=numbers["RUNNING"],
         stopped_count=numbers["PAUSED"],
         finished_count=numbers["FINISHED"],
+    )
+
+
+def _next(platform: Platform, row: dict[str, Any], now_ms: int) -> tuple[int | None, int | None]:
+    """When a plan that is ON starts next, and when it stops; by its hours."""
+    hours = windows.parse(row["plan_day_time"] or [])
+    change = windows.next_change(hours, now_ms, platform.zone) if row["status"] == "ON" else None
+    return (None, change) if windows.is_open(hours, now_ms, platform.zone) else (change, None)
+
+
+def _inspection(
+    row: dict[str, Any], infos: list[AlgoTaskInfo], served: int, total: int
+) -> TaskInspectionPlan:
+    """In the form it was given: one object, or many."""
+    kept, is_over = row["inspection"], row["status"] == "OFF" and row["round"] > 0
+    return TaskInspectionPlan(
+        concurrency=kept["Concurrency"],
+        duration=kept["Duration"],
+        round_limit=kept["RoundLimit"],
+        task_info=infos[0] if kept["Single"] and len(infos) == 1 else infos,
+        round_count=row["round"],
+        progress=100.0 if is_over and not served else progress(total, served),
     )
 
 
@@ -139,7 +302,12 @@ def delete(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         plan_of(tx, plan_id)
         plans.change_instances(
-            tx, Instance.plan_id == plan_id, deleted=True, on=False, changed_ms=call.now.wall_ms
+            tx,
+            Instance.plan_id == plan_id,
+            deleted=True,
+            on=False,
+            started=False,
+            changed_ms=call.now.wall_ms,
         )
         plans.drop_plan(tx, plan_id)
     platform.wake()
@@ -160,10 +328,12 @@ def _switch(platform: Platform, call: Call, *, on: bool) -> Reply:
     """Idempotent; starting again also gives refused and finished instances a fresh try."""
     plan_id, now = call.path["ID"], call.now.wall_ms
     with platform.store.write() as tx:
-        plan_of(tx, plan_id)
-        plans.change_plan(tx, plan_id, status="ON" if on else "OFF", modified_ms=now)
-        here = Instance.plan_id == plan_id
-        instances.switch(tx, [here], on=on, now_ms=now)
+        plan = plan_of(tx, plan_id)
+        if on:
+            instances.open_plan(tx, plan_id, now)
+        elif plan["status"] != "OFF":
+            plans.change_plan(tx, plan_id, status="OFF", modified_ms=now)
+        instances.switch(platform, tx, [Instance.plan_id == plan_id], on=on, now_ms=now)
     platform.wake()
     return Reply(settled=lambda tx: _settled(tx, plan_id))
 

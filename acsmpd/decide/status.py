@@ -13,12 +13,15 @@ class Status(Struct, frozen=True):
 
 
 def instance_status(
-    instance: InstanceRow, task: TaskRow | None, device: Device | None, *, waiting: str = ""
+    instance: InstanceRow, task: TaskRow | None, device: Device | None, *, waiting: str = "", failed: str = ""
 ) -> Status:
-    """`task`: its present place or None; `waiting`: why placement found none (conventions section 11)."""
+    """`task`: its present place or None; `waiting`: why placement found none (conventions section 11); `failed`: why
+    its last turn in an inspection was none."""
     if not instance.on:
         if task is not None and task.status == "RUNNING" and task.sent:
             return Status("RUNNING", "being stopped")
+        if failed:
+            return Status("ERROR", failed)
         return Status("FINISHED" if instance.status == "FINISHED" else "PAUSED")
     if task is None:
         return Status("PENDING", waiting or "waiting for a place")

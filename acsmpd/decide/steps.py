@@ -16,6 +16,9 @@ LOOKS_BEFORE_REPEAT = 2
 DEVICE_SECONDS = 60.0
 """How long the restart of a failed ALWAYS task is the device's own business."""
 
+RESTART_MOST_SECONDS = 3600.0
+"""Between two restarts of a task that fails again and again."""
+
 
 RESUMES = 4
 """Tries to let a task go on whose change was refused."""
@@ -108,11 +111,13 @@ def next_for_task(
     *,
     revision: int,
     failed_seconds: float = 0.0,
+    failures: int = 1,
     leaving: bool = False,
 ) -> Rung:
     """Rung for an instance's task on a device.
 
-    `revision`: of the instance's information that is wanted. `failed_seconds`: how long it has shown ERROR.
+    `revision`: of the instance's information that is wanted. `failed_seconds`: how long it has shown ERROR;
+    `failures`: how often it has come to that since its last good hour.
     `leaving`: another task of the instance is still on that device and has to go first.
     """
     if task.wanted == "gone" and not task.sent:
@@ -137,9 +142,14 @@ def next_for_task(
         return Rung("pause_task") if task.status in ("RUNNING", "PENDING") else NOTHING
     if task.status == "PAUSED":
         return Rung("resume_task")
-    if task.status == "ERROR" and task.policy == "ALWAYS" and failed_seconds >= DEVICE_SECONDS:
+    if task.status == "ERROR" and task.policy == "ALWAYS" and failed_seconds >= restart_seconds(failures):
         return Rung("resume_task", "the device has not restarted it by itself")
     return NOTHING
+
+
+def restart_seconds(failures: int) -> float:
+    """How long a failed ALWAYS task is left alone: doubled with every failure, up to an hour."""
+    return float(min(RESTART_MOST_SECONDS, DEVICE_SECONDS * 2.0 ** min(max(0, failures - 1), 10)))
 
 
 def _was_interrupted(task: TaskRow, revision: int) -> bool:

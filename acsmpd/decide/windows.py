@@ -77,15 +77,19 @@ def written(windows: Iterable[Window]) -> list[str]:
 
 def is_open(windows: Windows, now_ms: int, zone: tzinfo) -> bool:
     """Whether the wall clock stands in one of the windows. Without any it always does."""
-    return not windows or _holds(windows, _minute_of_week(now_ms, zone))
+    return is_open_at(windows, minute_of_week(now_ms, zone))
 
 
-def _holds(windows: Windows, minute: int) -> bool:
+def is_open_at(windows: Windows, minute: int) -> bool:
+    """The same by the minute of the week."""
+    if not windows:
+        return True
     place = bisect_right(windows, (minute, _WEEK + 1)) - 1
     return place >= 0 and minute < windows[place].last
 
 
-def _minute_of_week(now_ms: int, zone: tzinfo) -> int:
+def minute_of_week(now_ms: int, zone: tzinfo) -> int:
+    """What the wall clock shows, in minutes since Monday 00:00."""
     local = datetime.fromtimestamp(now_ms / 1000, zone)
     return local.weekday() * _DAY + local.hour * 60 + local.minute
 

@@ -10,6 +10,7 @@ from acsmpd.engine.asks import Asks
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.deployments import Deployments
 from acsmpd.engine.engine import Engine
+from acsmpd.engine.hours import Hours
 from acsmpd.engine.housekeeping import Housekeeping
 from acsmpd.engine.imports import Importer
 from acsmpd.engine.lanes import Lanes
@@ -20,6 +21,7 @@ from acsmpd.engine.pictures import Pictures
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.relay import Relay
 from acsmpd.engine.rollouts import Rollouts
+from acsmpd.engine.rounds import Rounds
 from acsmpd.engine.statuses import Statuses
 from acsmpd.engine.upstream import Upstreams
 from acsmpd.model import Family
@@ -60,6 +62,8 @@ class Assembly:
         managers = (
             Liveness(core),
             Rollouts(core),
+            Hours(core),
+            Rounds(core),
             placement,
             self._deployments,
             observations,

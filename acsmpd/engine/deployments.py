@@ -18,6 +18,7 @@ from acsmpd.engine import stepwork
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
 from acsmpd.engine.outcomes import Recorder
+from acsmpd.engine.restarts import Restarts
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Fault, Permanent, StepFault, Temporary
 from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Outcome, Step, TaskRow, Unload
@@ -53,7 +54,7 @@ class Deployments:
 
     def __init__(self, core: Core, lanes: Lanes, recorder: Recorder, retries: Retries) -> None:
         self._core, self._lanes, self._recorder, self._retries = core, lanes, recorder, retries
-        self._errors: dict[int, float] = {}
+        self._restarts = Restarts()
         self._unwritten: deque[Ended] = deque()
 
     def recover(self, now: Moment) -> None:
@@ -69,8 +70,8 @@ class Deployments:
         self._catch_up()
         with self._core.store.read() as tx:
             known = devices.all_devices(tx)
+            self._restarts.see(set(plans.failed_tasks(tx)), now.mono)
             work = [item for kind in KINDS for item in self._items(tx, kind, known, now)]
-            self._errors = {row: self._errors[row] for row in plans.failed_tasks(tx) if row in self._errors}
         forgotten = [item for item in work if item.rung.step == "forget"]
         if forgotten:
             self._forget(forgotten, now)
@@ -78,7 +79,7 @@ class Deployments:
         for item in work:
             if item.rung.step not in ("", "forget") and self._retries.due(item.try_key, now.mono):
                 self._start(item)
-        if not work and not self._errors:
+        if not work and not self._restarts.any_failing:
             return None
         return min(self._retries.next_due() or float("inf"), now.mono + AGAIN_SECONDS)
 
@@ -154,18 +155,13 @@ class Deployments:
             task = msgspec.convert(row, TaskRow)
             load = services.load(tx, task.load_id) if task.load_id else None
             revision = row["wanted_revision"] if row["wanted_revision"] is not None else task.revision
+            failures, seconds = self._restarts.failing(task.id, now.mono)
             rung = steps.next_for_task(
-                task, load, known.get(task.device), revision=revision,
-                failed_seconds=self._failed(task, now), leaving=plans.is_leaving(tx, task),
+                task, load, known.get(task.device), revision=revision, failures=failures,
+                failed_seconds=seconds, leaving=plans.is_leaving(tx, task),
             )  # fmt: skip
             found.append(Item("task", str(task.id), task.device, task.attempts, rung))
         return found
-
-    def _failed(self, task: TaskRow, now: Moment) -> float:
-        """Seconds since this process first saw the task in ERROR; a task that is well again is forgotten."""
-        if task.status != "ERROR":
-            return 0.0
-        return now.mono - self._errors.setdefault(task.id, now.mono)
 
     # --- doing them --------------------------------------------------------------------------------
 
@@ -203,6 +199,8 @@ class Deployments:
             )  # fmt: skip
             then = stepwork.mark_sent(tx, item, now.wall_ms)
         self._core.touched[item.key] = now.mono
+        if item.rung.step == "resume_task":
+            self._restarts.restarted(int(item.subject))
         if item.rung.step == "push":
             self._core.transfers.pushed(int(item.subject), now.mono)
         result = self._call(item, *prepared)

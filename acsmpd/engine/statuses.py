@@ -7,7 +7,7 @@ from acsmpd.decide.status import instance_status
 from acsmpd.engine.core import Core
 from acsmpd.engine.placement import Placement
 from acsmpd.model import TaskRow
-from acsmpd.store import devices, plans
+from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Task
 
@@ -41,13 +41,16 @@ class Statuses:
         places: dict[str, TaskRow] = {
             task.instance_id: task for task in plans.tasks(tx, Task.wanted != "gone", *few)
         }
+        failures = rounds.failures(tx)
         loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
         found = []
         for instance in unsettled:
             task = places.get(instance.id)
             device = known.get(task.device) if task else None
             waiting = self._placement.waiting.get(instance.id, "")
-            said = instance_status(instance, task, device, waiting=waiting)
+            said = instance_status(
+                instance, task, device, waiting=waiting, failed=failures.get(instance.id, "")
+            )
             pending = task if said.status == "PENDING" else None
             reason = _service_down(pending, loads) or said.reason or _being_started(pending)
             if (said.status, reason) != (instance.status, instance.reason):

@@ -11,7 +11,7 @@ from peewee import JOIN, fn
 from acsmpd.model import InstanceRow, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number, struct, structs
-from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task
+from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task, Turn
 
 YES, NO = True, False
 OWN_COLUMNS = (
@@ -97,6 +97,52 @@ def change_instances(tx: Tx, *conditions: Any, **values: Any) -> int:
     return int(tx.run(Instance.update(**values).where(*conditions)))
 
 
+def let_run(tx: Tx, conditions: list[Any], now_ms: int) -> None:
+    """Instances are to run from now on, as updates of their plans meanwhile want them."""
+    changed = Instance.select(Instance.id, Instance.next, Instance.revision)
+    for row in tx.rows(changed.where(Instance.next.is_null(False), *conditions)):
+        if "device" in row["next"]:
+            take_off(tx, [row["id"]], now_ms)
+        become(tx, row["id"], row["next"], row["revision"] + 1)
+    change_instances(tx, *conditions, on=True, changed_ms=now_ms)
+
+
+def become(tx: Tx, instance_id: str, columns: dict[str, Any], revision: int) -> None:
+    """Give an instance the columns an update has for it; "events" are its events."""
+    values = {name: value for name, value in columns.items() if name != "events"}
+    change_instance(tx, instance_id, **values, revision=revision, next=None)
+    if "events" in columns:
+        set_events(tx, instance_id, [(event, "") for event in columns["events"]])
+
+
+def take_off(tx: Tx, instance_ids: list[str], now_ms: int) -> None:
+    """The tasks of these instances leave their devices."""
+    tx.run(
+        Task.update(wanted="gone", parked=False, changed_ms=now_ms).where(
+            Task.instance_id.in_(instance_ids), Task.wanted != "gone"
+        )
+    )
+
+
+class Timed(Struct, frozen=True):
+    """A plan with hours of the week that is ON, and whether any of its instances waits for them or runs."""
+
+    id: int
+    hours: str  # PlanDayTime, JSON
+    waits: bool
+    runs: bool
+
+
+def timed(tx: Tx) -> list[Timed]:
+    """Every plan that is ON and has hours."""
+    there = "SELECT 1 FROM instance i WHERE i.plan_id = p.id AND NOT i.deleted AND i.started AND"
+    rows = tx.sql(
+        f'SELECT p.id, p.plan_day_time, EXISTS({there} NOT i."on"), EXISTS({there} i."on")'  # noqa: S608
+        " FROM plan p WHERE p.status = 'ON' AND p.mode = 'PERIODIC' AND p.plan_day_time IS NOT NULL"
+    )
+    return [Timed(row[0], row[1], bool(row[2]), bool(row[3])) for row in rows]
+
+
 def instance(tx: Tx, key: str) -> dict[str, Any] | None:
     """An instance that is not deleted, by its ID or its number."""
     wanted = Instance.id == key
@@ -123,6 +169,7 @@ def instance_ids(tx: Tx, limit: int, *conditions: Any) -> list[str]:
 
 def drop_instance(tx: Tx, instance_id: str) -> None:
     tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
+    tx.run(Turn.delete().where(Turn.instance_id == instance_id))
     tx.run(Instance.delete().where(Instance.id == instance_id))
 
 

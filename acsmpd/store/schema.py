@@ -418,6 +418,25 @@ CREATE INDEX "instance_plan_id_deleted" ON "instance" ("plan_id", "deleted");
 """
 """A page of a plan's instances out of ten thousand, and their number, from the index alone."""
 
+PLAN_TIMES = """
+ALTER TABLE "plan" ADD COLUMN "round" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "instance" ADD COLUMN "started" INTEGER NOT NULL DEFAULT 0;
+UPDATE "instance" SET "started" = "on";
+ALTER TABLE "instance" ADD COLUMN "next" TEXT;
+CREATE TABLE "turn" (
+    "instance_id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "plan_id" INTEGER NOT NULL,
+    "round" INTEGER NOT NULL,
+    "phase" VARCHAR(255) NOT NULL,
+    "reason" TEXT NOT NULL,
+    "elapsed_seconds" REAL NOT NULL,
+    "mono" REAL NOT NULL,
+    "boot_id" VARCHAR(255) NOT NULL
+);
+CREATE INDEX "turn_plan_id" ON "turn" ("plan_id");
+"""
+"""Windows of the week, rounds of inspections, and what a running instance becomes at its next start."""
+
 ROLLOUTS = """
 CREATE TABLE "rollout" (
     "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

@@ -37,7 +37,7 @@ class NumberField(AutoField):  # type: ignore[misc]
         return NodeList((super().ddl(ctx), SQL("AUTOINCREMENT")))
 
 
-YES, EMPTY = SQL("DEFAULT 1"), SQL("DEFAULT ''")
+YES, ZERO, EMPTY = SQL("DEFAULT 1"), SQL("DEFAULT 0"), SQL("DEFAULT ''")
 """What a column that a later schema added holds in the rows of before."""
 
 
@@ -247,6 +247,7 @@ class Plan(Table):
     origin = CharField(default="")
     created_ms = BigIntegerField(index=True)
     modified_ms = BigIntegerField()
+    round = IntegerField(default=0, constraints=[ZERO])  # complete rounds of an inspection
 
 
 class Instance(Table):
@@ -263,7 +264,9 @@ class Instance(Table):
     restart_policy = CharField(default="NEVER")
     service_id = CharField(default="")  # pinned to this service
     device = CharField(default="")  # pinned to this computility
-    on = BooleanField(default=False, index=True)
+    on = BooleanField(
+        default=False, index=True
+    )  # to run now: started, and its plan's hours or its turn have come
     started_at_once = BooleanField(
         default=True
     )  # CreateAndStartTask of Part 4, which a later resume does not change
@@ -274,9 +277,28 @@ class Instance(Table):
     stream_device_id = CharField(default="", index=True)
     created_ms = BigIntegerField(index=True)
     changed_ms = BigIntegerField()
+    started = BooleanField(
+        default=False, constraints=[ZERO]
+    )  # somebody wants it to run, in its plan's hours or turns
+    next = JsonField(
+        null=True
+    )  # columns it gets at its next start: what an update of its running plan changed
 
     class Meta:
         indexes = ((("plan_id", "deleted"), False),)  # with the number behind it: a page needs no sorting
+
+
+class Turn(Table):
+    """An instance's turn in a round of its inspection; none, or one of an earlier round: it is still to come."""
+
+    instance_id = CharField(primary_key=True)
+    plan_id = IntegerField(index=True)
+    round = IntegerField()
+    phase = CharField()  # see decide/rounds
+    reason = TextField(default="")  # why it failed
+    elapsed_seconds = FloatField(default=0.0)  # in this phase, up to `mono` of `boot_id`
+    mono = FloatField()
+    boot_id = CharField()
 
 
 class InstanceEvent(Table):
@@ -521,7 +543,7 @@ class Schema(Table):
 
 
 ALL: tuple[type[Table], ...] = (
-    Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, InstanceEvent,
+    Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
     Rollout, RolloutMember,
 )  # fmt: skip

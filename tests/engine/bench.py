@@ -13,12 +13,14 @@ from acsmpd.decide.cards import Card
 from acsmpd.engine.core import Core, Manager, Retries
 from acsmpd.engine.deployments import Deployments
 from acsmpd.engine.engine import Engine
+from acsmpd.engine.hours import Hours
 from acsmpd.engine.lanes import Lanes
 from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.rollouts import Rollouts
+from acsmpd.engine.rounds import Rounds
 from acsmpd.engine.statuses import Statuses
 from acsmpd.model import Family, InstanceRow, LoadRow, TaskRow
 from acsmpd.security.links import LinkSigner
@@ -81,8 +83,8 @@ class Bench:
         )
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
-            Liveness(self.core), Rollouts(self.core), self.placement, self.deployments, self.observations,
-            Statuses(self.core, self.placement), *self.extra,
+            Liveness(self.core), Rollouts(self.core), Hours(self.core), Rounds(self.core), self.placement,
+            self.deployments, self.observations, Statuses(self.core, self.placement), *self.extra,
         )  # fmt: skip
         self.engine = Engine(self.core, managers, (self.steps, self.sights), lambda: None)
         self.deployments.recover(self.clock.moment)

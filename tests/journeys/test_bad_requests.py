@@ -88,7 +88,7 @@ WRONG: dict[str, list[tuple[Any, ...]]] = {
         ({"TaskID": 77, "AlgoTaskInfos": [task_info()]}, 40401, "no task plan 77"),
     ],
     "/ACSMP/TaskInstances/Start": [
-        ({"IDs": [1, "nobody", 88]}, 40401, "nobody, 88", "nothing was changed"),
+        ({"IDs": ["nobody", 88]}, 40401, "nobody, 88", "nothing was changed"),
         ({"IDs": [[1]]}, 40001, "$.IDs[0]"),
         ({}, 40002, "$.IDs: required"),
     ],

@@ -177,7 +177,7 @@ _KINDS = {
 }  # fmt: skip
 _FIXED: dict[str, list[Any]] = {
     "EventID": ["INTRUSION"], "AlgoDefCode": [CAPABILITY], "AlgoDefCodes": [CAPABILITY],
-    "Mode": ["PERIODIC"], "PlanDayTime": [None], "InspectionPlan": [None], "Roles": ["viewer"],
+    "Mode": ["PERIODIC"], "PlanDayTime": [None, ["1,7:00-9:00"]], "InspectionPlan": [None], "Roles": ["viewer"],
     "CreateTimeFrom": [EARLY], "TimeFrom": [EARLY], "CreateTimeTo": [LATE], "TimeTo": [LATE],
     "Labels": [{"AlgoCaBinName": ENGINE, "Version": VERSION}],
     "Data": [base64.b64encode(TINY_JPEG).decode(), base64.b64encode(TINY_PNG).decode()],

@@ -83,7 +83,10 @@ class TaskListRequest(Message, kw_only=True):
 
 
 class Task(Message, kw_only=True):
-    """Table C.6. The counts are PENDING, ERROR, RUNNING, PAUSED, FINISHED and add up to TotalCount."""
+    """Table C.6. The counts are PENDING, ERROR, RUNNING, PAUSED, FINISHED and add up to TotalCount.
+
+    NextStartDate and NextStopDate are ours: when the hours of a plan that is ON open, or close.
+    """
 
     task_id: Int64
     name: Text256
@@ -105,6 +108,8 @@ class Task(Message, kw_only=True):
     running_count: Int64 | None = None
     stopped_count: Int64 | None = None
     finished_count: Int64 | None = None
+    next_start_date: DateTime | None = None
+    next_stop_date: DateTime | None = None
 
 
 class TaskPageResponse(Message, kw_only=True):

@@ -219,7 +219,6 @@ PLANS: tuple[Operation, ...] = (
         "PUT",
         "/ACSMP/Tasks/<ID>",
         plans.TaskUpdateRequest,
-        planned=True,
         path={"ID": PlanID},
         summary="Update a task plan",
         note="Absent = unchanged. ?Apply=now restarts by difference.",
