@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import engines
+from tests.support.daemon import daemon
 from tests.support.engines import Misbehaving
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package
@@ -169,6 +170,25 @@ def test_a_restart_in_the_middle_goes_on(tmp_path: Path) -> None:
         assert found["DoneCount"] == 3
         assert all_.loaded() == [True] * 3
         assert [len(cad.asked(LOAD)) for cad in (first, third)] == [1, 1]
+
+
+def test_a_power_cut_in_the_middle_goes_on_and_spares_what_is_done(tmp_path: Path) -> None:
+    with daemon(tmp_path / "box") as box, contextlib.ExitStack() as stack:
+        cads = [stack.enter_context(FakeCad(code(at))) for at in range(1, 5)]
+        for cad in cads:
+            assert cad.register(box.url).accepted
+            online(box, cad, True)
+        assert box.client.upload(make_package(tmp_path)).code == 0
+        all_ = Field(box, cads)
+        cads[2].hold_downloads()
+        number = all_.begin(MaxUnavailable=2)
+        wait_until(lambda: PACKAGE_ID in cads[2].packages, seconds=30, what="the third push")
+        box.kill()
+        cads[2].hold_downloads(False)
+        box.start()
+        assert all_.until(number, State="FINISHED")["DoneCount"] == 4
+        assert all_.loaded() == [True] * 4
+        assert [len(cad.asked(LOAD)) for cad in cads[:2]] == [1, 1]
 
 
 def test_pause_and_resume(tmp_path: Path) -> None:
