@@ -13,11 +13,11 @@ from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.api.services import package_of, serving_device
 from acsmpd.spec import times
 from acsmpd.spec.messages.packages import DeviceAlgoPackage
 from acsmpd.store import services
 from acsmpd.store.database import Tx
+from acsmpd.store.installs import package_of, serving_device
 from acsmpd.store.tables import Copy, Load, Package
 
 

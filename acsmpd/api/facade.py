@@ -16,10 +16,10 @@ from acsmpd.api.computility import device_info
 from acsmpd.api.facade_scope import origin_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.api.services import serving_device
 from acsmpd.decide.upstreams import code_of
 from acsmpd.spec.messages.monitoring import AlgoServiceMonitor, DeviceInfo
 from acsmpd.store import devices
+from acsmpd.store.installs import serving_device
 from acsmpd.store.tables import Service
 
 __all__ = ["facade_packages", "facade_tasks", "status"]

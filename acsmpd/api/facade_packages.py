@@ -14,8 +14,9 @@ from acsmpd.api import facade_scope as scope
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.api.services import add_load, check_local, serving_device, unload_in
+from acsmpd.api.services import unload_in
 from acsmpd.api.waiting import hold
+from acsmpd.decide.environment import check_local
 from acsmpd.spec import times
 from acsmpd.spec.messages.cad import (
     AlgoFilePackageRequest,
@@ -26,6 +27,7 @@ from acsmpd.spec.messages.cad import (
 from acsmpd.spec.reading import read_form
 from acsmpd.store import asks, packages, services
 from acsmpd.store.database import Tx
+from acsmpd.store.installs import add_load, serving_device
 from acsmpd.store.tables import Load, Package, Service
 
 PACKAGE_ID = re.compile(r"[0-9]{40}")
@@ -208,7 +210,7 @@ def start_service(
             services.change_load(tx, row["id"], parked=False, attempts=0, changed_ms=now_ms)
         return str(wanted[0]["id"])
     values = _service_values(tx, origin, package["id"], asked)
-    check_local(package, [item["Name"] for item in values["env"]])
+    check_local(package, values["env"])
     service_id = _service_id(tx, origin, package["id"])
     if services.service(tx, service_id) is None:
         services.add_service(

@@ -12,11 +12,12 @@ from acsmpd.api import (
     plans,
     registration,
     results,
+    rollouts,
     services,
     system,
 )
 
 MODULES = (
-    computility, copies, facade, foreign, instances, links, packages, people, plans, registration, results, services,
-    system,
+    computility, copies, facade, foreign, instances, links, packages, people, plans, registration, results, rollouts,
+    services,     system,
 )  # fmt: skip

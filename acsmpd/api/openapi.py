@@ -14,6 +14,7 @@ from acsmpd.api.schemas import Json, Schemas, either, form_of, inline, schemas_o
 from acsmpd.decide.results import PICTURE_TYPES
 from acsmpd.spec.message import Envelope
 from acsmpd.spec.messages.extensions import Binary, Document
+from acsmpd.spec.messages.rollouts import MemberStatus
 from acsmpd.spec.operation import MIB, Access, Face, Operation
 from acsmpd.spec.scalars import Code20, ComputilityType, Positive
 from acsmpd.spec.tables import OPERATIONS
@@ -74,6 +75,7 @@ _FILTERS: dict[str, dict[str, Any]] = {
         "PageNumber": Positive,
         "PageSize": Positive,
     },
+    "acsmp.get_rollout": {"Status": MemberStatus, "PageNumber": Positive, "PageSize": Positive},
 }
 # What a form with a file must hold, and what the same request must hold as JSON.
 _FORMS: dict[str, Json] = {
@@ -102,6 +104,7 @@ _SERVER_FAILURES: dict[str, dict[str, str]] = {
     },
     "acsmp.install_algo_service": {"501": _NO_IMAGES},
     "acsmp.update_algo_service": {"501": _NO_IMAGES},
+    "acsmp.create_rollout": {"501": _NO_IMAGES},
     "acsmp.create_task": {"501": "Code 50100: INSPECTIVE plans and day windows are planned."},
     "cad.install_algo_package": {"501": _NO_IMAGES},
     "cad.create_algo_task": {"501": _NO_IMAGES},

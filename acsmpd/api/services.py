@@ -5,7 +5,6 @@ Handlers write wishes; the engine delivers, loads and unloads. No device is call
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from acsmpd import faults
@@ -14,7 +13,7 @@ from acsmpd.api.paging import page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.api.seats import on_loads
-from acsmpd.decide.environment import reserved_names, undeclared_names
+from acsmpd.decide.environment import check_local
 from acsmpd.model import ONE_SERVICE, Device, Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.services import (
@@ -23,8 +22,10 @@ from acsmpd.spec.messages.services import (
     AlgoServiceSearchData,
     EnvItem,
 )
-from acsmpd.store import devices, packages, plans, services
+from acsmpd.store import plans, services
 from acsmpd.store.database import Tx
+from acsmpd.store.installs import Wanted, add_load, package_of, serving_device
+from acsmpd.store.installs import install as install_on
 from acsmpd.store.rows import joined_page_of
 from acsmpd.store.tables import Load, Package, Service, Task
 
@@ -49,73 +50,11 @@ def install_in(
     package = package_of(tx, asked.algo_file_package_id)
     env = [{"Name": item.name, "Value": item.value} for item in asked.env or []]
     replicas = asked.replicas or 1
-    if device.family in ONE_SERVICE:
-        existing = _existing(tx, package["id"], device, env, replicas, now_ms)
-        if existing:
-            return existing
     if device.family is Family.LOCAL:
-        check_local(package, [item["Name"] for item in env])
+        check_local(package, env)
         _check_replicas(platform, replicas)
-    service_id = str(uuid.uuid4())
-    services.want_copy(tx, package["id"], device.code, now_ms, asked=False, origin=origin)
-    services.add_service(
-        tx, id=service_id, package_id=package["id"], env=env, license_url=asked.license_file,
-        replicas=replicas, origin=origin, created_ms=now_ms,
-    )  # fmt: skip
-    for number in range(replicas if device.family is Family.LOCAL else 1):
-        add_load(tx, service_id, package["id"], device.code, number, now_ms)
-    return service_id
-
-
-def add_load(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
-    services.add_load(
-        tx, id=str(uuid.uuid4()), service_id=service_id, package_id=package_id, device=device, replica=replica,
-        created_ms=now_ms, changed_ms=now_ms,
-    )  # fmt: skip
-
-
-def _existing(
-    tx: Tx, package_id: str, device: Device, env: list[dict[str, str]], replicas: int, now_ms: int
-) -> str:
-    """The service that already stands for this package on this device, or ""."""
-    if replicas > 1:
-        raise faults.ReplicasNotPossible(
-            f"computility {device.code} runs one replica of a package, not {replicas}"
-        )
-    for load in services.loads(tx, Load.package_id == package_id, Load.device == device.code):
-        service = services.service(tx, load.service_id)
-        if not load.wanted:
-            raise faults.Conflict(f"service {load.service_id} of the package is still being unloaded there")
-        if env and not load.ours:
-            raise faults.Conflict(
-                f"service {load.service_id} of the package runs on {device.code}, loaded by somebody else; with "
-                "which Env is not known: ask for it without Env to adopt it, then change it"
-            )
-        if service is not None and env and service["env"] != env:
-            raise faults.Conflict(
-                f"service {load.service_id} of the package runs on {device.code} with another Env; "
-                f"change it by PUT /ACSMP/AlgoServices/{load.service_id}"
-            )
-        services.change_load(tx, load.id, parked=False, ours=True, changed_ms=now_ms)
-        services.want_copy(tx, package_id, device.code, now_ms, asked=False)
-        return load.service_id
-    return ""
-
-
-def check_local(package: dict[str, Any], names: list[str]) -> None:
-    """What this box itself cannot take is refused at once, with words."""
-    if package["kind"] != "artifact":
-        raise faults.NotSupported(
-            f"package {package['id']} is an image; this box runs artifact packages only"
-        )
-    unknown = undeclared_names([name for name, _ in package["manifest"].get("env") or []], names)
-    if unknown:
-        raise faults.InvalidField(
-            f"$.Env: {', '.join(unknown)[:200]} is not declared in the package's algo.yaml"
-        )
-    ours = reserved_names(names)
-    if ours:
-        raise faults.InvalidField(f"$.Env: {', '.join(ours)[:200]} is set by this box, not by a request")
+    wanted = Wanted(env=env, license_url=asked.license_file, replicas=replicas, origin=origin)
+    return install_on(tx, device, package["id"], wanted, now_ms).service_id
 
 
 def _check_replicas(platform: Platform, replicas: int) -> None:
@@ -326,7 +265,7 @@ def _reconfigure(
     if device.family in ONE_SERVICE and "package_id" in changed:
         _refuse_second(tx, package["id"], device)
     if device.family is Family.LOCAL:
-        check_local(package, [item["Name"] for item in changed.get("env", service["env"])])
+        check_local(package, changed.get("env", service["env"]))
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):
@@ -355,23 +294,3 @@ def _other_version(tx: Tx, package_id: str, version: str) -> str:
     if found is None:
         raise faults.NotFound(f"no package {own['name']} of version {version} is imported")
     return str(found["id"])
-
-
-# --- shared ------------------------------------------------------------------------------------------------------
-
-
-def serving_device(tx: Tx, code: str) -> Device:
-    """The computility, if it can hold packages and services; NotFound or NoServicesHere otherwise."""
-    device = devices.device(tx, code)
-    if device is None:
-        raise faults.NotFound(f"no computility {code}")
-    if not device.support_services:
-        raise faults.NoServicesHere(f"computility {code} takes no packages and services, only tasks")
-    return device
-
-
-def package_of(tx: Tx, package_id: str) -> dict[str, Any]:
-    row = packages.get(tx, package_id)
-    if row is None:
-        raise faults.NotFound(f"no package {package_id}")
-    return row

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from acsmpd import faults
 
 _ALWAYS_ASKABLE = frozenset({"LOG_LEVEL", "AUTH_SERVER_ADDR"})
 _OURS = ("PORT", "PATH", "HOME", "TMPDIR")
@@ -28,3 +31,20 @@ def reserved_names(requested: Collection[str]) -> list[str]:
 def is_reserved_to_us(name: str) -> bool:
     """Whether not even a package may set it; LD_* and PYTHON* stand open to the package, which is code anyway."""
     return name in _OURS or name.startswith(_NEVER_A_PACKAGES_BY_PREFIX)
+
+
+def check_local(package: Mapping[str, Any], env: Sequence[Mapping[str, str]]) -> None:
+    """What this box itself cannot take is refused at once, with words. `env`: (Name, Value) objects of a request."""
+    names = [item["Name"] for item in env]
+    if package["kind"] != "artifact":
+        raise faults.NotSupported(
+            f"package {package['id']} is an image; this box runs artifact packages only"
+        )
+    unknown = undeclared_names([name for name, _ in package["manifest"].get("env") or []], names)
+    if unknown:
+        raise faults.InvalidField(
+            f"$.Env: {', '.join(unknown)[:200]} is not declared in the package's algo.yaml"
+        )
+    ours = reserved_names(names)
+    if ours:
+        raise faults.InvalidField(f"$.Env: {', '.join(ours)[:200]} is set by this box, not by a request")

@@ -20,6 +20,7 @@ from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.pictures import Pictures
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.relay import Relay
+from acsmpd.engine.rollouts import Rollouts
 from acsmpd.engine.rounds import Rounds
 from acsmpd.engine.statuses import Statuses
 from acsmpd.engine.upstream import Upstreams
@@ -60,6 +61,7 @@ class Assembly:
         placement = Placement(core)
         managers = (
             Liveness(core),
+            Rollouts(core),
             Hours(core),
             Rounds(core),
             placement,

@@ -260,6 +260,19 @@ class Plans(Struct, frozen=True):
     ] = 5
 
 
+class Rollouts(Struct, frozen=True):
+    """Packages brought to many devices in waves."""
+
+    offline_seconds: Annotated[
+        v.WholeSeconds,
+        says("A device that is away for so long while it is its turn has failed; the next ones go on."),
+    ] = 3600
+    member_seconds: Annotated[
+        v.WholeSeconds,
+        says("A device that is not done so long after its turn began has failed; a thin line takes hours."),
+    ] = 21_600
+
+
 class Runtime(Struct, frozen=True):
     """Algorithm services that run on this box."""
 

@@ -10,6 +10,9 @@ from acsmpd.store.tables import Alarm
 STEP_REFUSED = "step_refused"
 """The kind of alarm for a step that is not tried again until there is a new wish."""
 
+ROLLOUT_FAILED = "rollout_failed"
+"""The kind of alarm for a rollout that stopped because too many failed."""
+
 KEPT = 10_000
 """Alarms that are over and still shown: a device that comes and goes makes a new one each time."""
 

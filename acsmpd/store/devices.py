@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from acsmpd.model import Device
@@ -20,6 +21,11 @@ def device(tx: Tx, code: str) -> Device | None:
 
 def all_devices(tx: Tx) -> dict[str, Device]:
     return {found.code: found for found in structs(tx, Computility.select(), Device)}
+
+
+def some(tx: Tx, codes: Sequence[str]) -> list[Device]:
+    """Those of these codes that are known."""
+    return structs(tx, Computility.select().where(Computility.code.in_(codes)), Device)
 
 
 def all_rows(tx: Tx) -> list[dict[str, Any]]:

@@ -436,3 +436,38 @@ CREATE TABLE "turn" (
 CREATE INDEX "turn_plan_id" ON "turn" ("plan_id");
 """
 """Windows of the week, rounds of inspections, and what a running instance becomes at its next start."""
+
+ROLLOUTS = """
+CREATE TABLE "rollout" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "name" TEXT NOT NULL,
+    "package_id" VARCHAR(255) NOT NULL,
+    "load" INTEGER NOT NULL,
+    "env" TEXT NOT NULL,
+    "license_url" TEXT,
+    "most" INTEGER NOT NULL,
+    "threshold" INTEGER NOT NULL,
+    "windows" TEXT,
+    "paused" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "changed_ms" INTEGER NOT NULL,
+    "ended_ms" INTEGER
+);
+CREATE INDEX "rollout_ended_ms" ON "rollout" ("ended_ms");
+CREATE TABLE "rollout_member" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "rollout_id" INTEGER NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "reason" TEXT NOT NULL,
+    "wave" INTEGER NOT NULL,
+    "step" VARCHAR(255) NOT NULL,
+    "service_id" VARCHAR(255) NOT NULL,
+    "made_copy" INTEGER NOT NULL,
+    "made_load" INTEGER NOT NULL,
+    "begun_ms" INTEGER,
+    "ended_ms" INTEGER
+);
+CREATE INDEX "rollout_member_rollout_id_status_id" ON "rollout_member" ("rollout_id", "status", "id");
+"""
+"""One package for many devices in waves, and its members."""

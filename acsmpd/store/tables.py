@@ -497,6 +497,44 @@ class UpstreamToken(Table):
     dies_ms = BigIntegerField(null=True)
 
 
+class Rollout(Table):
+    """One package for many devices, in waves: the wish, and until when it was under way."""
+
+    id = NumberField()
+    name = TextField(default="")
+    package_id = CharField()
+    load = BooleanField()
+    env = JsonField()
+    license_url = TextField(null=True)
+    most = IntegerField()  # members in progress at once
+    threshold = IntegerField()  # so many failed: it stops
+    windows = JsonField(null=True)  # PlanDayTime texts; NULL: at any time
+    paused = BooleanField(default=False)
+    created_ms = BigIntegerField()
+    changed_ms = BigIntegerField()
+    ended_ms = BigIntegerField(null=True, index=True)  # from then on nothing of it moves
+
+
+class RolloutMember(Table):
+    """One device of a rollout: its turn, and how that ended."""
+
+    id = NumberField()
+    rollout_id = IntegerField()
+    device = CharField()
+    status = CharField(default="WAITING")  # WAITING | IN_PROGRESS | DONE | FAILED
+    reason = TextField(default="")  # of one that is over
+    wave = IntegerField(default=0)  # from 1; 0: it has not begun
+    step = CharField(default="")  # the last wish written for it: push | load
+    service_id = CharField(default="")
+    made_copy = BooleanField(default=False)  # nobody had wished for the file before
+    made_load = BooleanField(default=False)
+    begun_ms = BigIntegerField(null=True)
+    ended_ms = BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("rollout_id", "status", "id"), False),)
+
+
 class Schema(Table):
     """Which migrations this file has seen."""
 
@@ -507,4 +545,5 @@ class Schema(Table):
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
+    Rollout, RolloutMember,
 )  # fmt: skip

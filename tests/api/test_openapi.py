@@ -228,6 +228,8 @@ def test_query_parameters_stand_where_a_row_has_them(row: Operation) -> None:
         expected.add("Wait")
     if row.id == "acsmp.get_computility":
         expected |= {"ComputilityCode", "Type", "PageNumber", "PageSize"}
+    if row.id == "acsmp.get_rollout":
+        expected |= {"Status", "PageNumber", "PageSize"}
     assert named == expected
 
 

@@ -19,6 +19,7 @@ from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.placement import Placement
+from acsmpd.engine.rollouts import Rollouts
 from acsmpd.engine.rounds import Rounds
 from acsmpd.engine.statuses import Statuses
 from acsmpd.model import Family, InstanceRow, LoadRow, TaskRow
@@ -82,8 +83,8 @@ class Bench:
         )
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
-            Liveness(self.core), Hours(self.core), Rounds(self.core), self.placement, self.deployments,
-            self.observations, Statuses(self.core, self.placement), *self.extra,
+            Liveness(self.core), Rollouts(self.core), Hours(self.core), Rounds(self.core), self.placement,
+            self.deployments, self.observations, Statuses(self.core, self.placement), *self.extra,
         )  # fmt: skip
         self.engine = Engine(self.core, managers, (self.steps, self.sights), lambda: None)
         self.deployments.recover(self.clock.moment)

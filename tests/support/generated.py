@@ -171,7 +171,7 @@ def is_refused(_context: Any, response: Any, _case: Request) -> None:
 
 _KINDS = {
     "AlgoFilePackageID": "AlgoFilePackages", "AlgoFilePackageIDs": "AlgoFilePackages",
-    "ComputilityCode": "Computility", "AlgoServiceID": "AlgoServices",
+    "ComputilityCode": "Computility", "ComputilityCodes": "Computility", "AlgoServiceID": "AlgoServices",
     "TaskID": "Tasks", "TaskIDs": "Tasks", "IDs": "TaskInstances", "InstanceID": "TaskInstances",
     "ResultID": "Results",
 }  # fmt: skip

@@ -97,6 +97,7 @@ class World:
         self._devices()
         self._packages()
         self._work()
+        self._rollout()
         self._face()
         self.client.post("/ACSMP/ApiKeys", {"Name": "spare", "Roles": ["viewer"]})
         self._note()
@@ -127,6 +128,12 @@ class World:
         for task in ours[-1:]:
             self.cad.send_result(task.task_id)
 
+    def _rollout(self) -> None:
+        """One that is done at once: what it brings is there."""
+        if not self.client.fine("GET", "/ACSMP/Rollouts"):
+            body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCodes": [self.cad.code]}
+            self.client.fine("POST", "/ACSMP/Rollouts", body)
+
     def _plans(self) -> list[dict[str, Any]]:
         found = self.client.fine("POST", "/ACSMP/Tasks/Search", {"Name": "world"})
         return [one for one in found["PageContent"] if one["Name"] == "world"]
@@ -155,6 +162,7 @@ class World:
             "AlgoFilePackages": [PACKAGE_ID, PUSHED_ID, FREE_ID], "AlgoDef": [CAPABILITY],
             "AlgoServices": [one["AlgoServiceID"] for one in services],
             "Tasks": [one["TaskID"] for one in self._plans()],
+            "Rollouts": [one["ID"] for one in self.client.fine("GET", "/ACSMP/Rollouts")],
             "TaskInstances": [one["ID"] for one in instances],
             "Numbers": [one["Number"] for one in instances],
             "Computility": [self.cad.code, SPARE, SITE_CODE], "Registered": [SPARE, self.cad.code],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.spec.messages import extensions, results
+from acsmpd.spec.messages import extensions, results, rollouts
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.messages.services import AlgoServiceDetailResponse
 from acsmpd.spec.operation import MIB, Access, Face, Operation
@@ -15,6 +15,7 @@ from acsmpd.spec.scalars import (
     PackageID,
     PathInstanceID,
     PathName,
+    PlanID,
     ServiceID,
     Signature,
 )
@@ -291,6 +292,66 @@ SUBJECTS: tuple[Operation, ...] = (
             "Generation": Natural,
             "Signature": Signature,
         },
+    ),
+)
+
+_ROLLOUT = {"path": {"ID": PlanID}}
+
+ROLLOUTS: tuple[Operation, ...] = (
+    _read("list_rollouts", "GET", "Rollouts", None, rollouts.RolloutListResponse, "List rollouts"),
+    _row(
+        "create_rollout",
+        "POST",
+        "Rollouts",
+        rollouts.RolloutRequest,
+        rollouts.RolloutCreateResponse,
+        Access.OPERATE,
+        "Bring a package to many devices, in waves",
+        wait=True,
+        note="The next wave begins when every member of the present one is done or has failed. A device that has "
+        "the package (with Load: a service of it) already is done without a step.",
+    ),
+    _read(
+        "get_rollout",
+        "GET",
+        "Rollouts/<ID>",
+        None,
+        rollouts.RolloutResponse,
+        "One rollout and its members",
+        **_ROLLOUT,
+    ),
+    _row(
+        "delete_rollout",
+        "DELETE",
+        "Rollouts/<ID>",
+        None,
+        EmptyResponse,
+        Access.OPERATE,
+        "Stop a rollout and forget it",
+        **_ROLLOUT,
+        note="What has left for a device stays there; what has not is withdrawn.",
+    ),
+    _row(
+        "pause_rollout",
+        "POST",
+        "Rollouts/<ID>/Pause",
+        None,
+        EmptyResponse,
+        Access.OPERATE,
+        "Begin no further members of a rollout",
+        **_ROLLOUT,
+        note="Members in progress are carried through.",
+    ),
+    _row(
+        "resume_rollout",
+        "POST",
+        "Rollouts/<ID>/Resume",
+        None,
+        EmptyResponse,
+        Access.OPERATE,
+        "Go on with a rollout",
+        **_ROLLOUT,
+        note="?Force=true goes on at once and drops its DispatchWindow.",
     ),
 )
 

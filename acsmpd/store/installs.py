@@ -1,0 +1,105 @@
+"""Wishes for packages and services on devices: what the calls of tables 7 and 11 and a rollout write alike."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from msgspec import Struct
+
+from acsmpd import faults
+from acsmpd.model import ONE_SERVICE, Device, Family
+from acsmpd.store import devices, packages, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Load
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """How a service is to be: `env` as (Name, Value) objects, `license_url` the offline form of an authorisation."""
+
+    env: list[dict[str, str]]
+    license_url: str | None = None
+    replicas: int = 1
+    origin: str = ""
+
+
+class Installed(Struct, frozen=True):
+    """`is_new`: False for a service that stood there already."""
+
+    service_id: str
+    is_new: bool
+
+
+def serving_device(tx: Tx, code: str) -> Device:
+    """The computility, if it can hold packages and services; NotFound or NoServicesHere otherwise."""
+    return serving(devices.device(tx, code), code)
+
+
+def serving(device: Device | None, code: str) -> Device:
+    """The same of one that was looked up."""
+    if device is None:
+        raise faults.NotFound(f"no computility {code}")
+    if not device.support_services:
+        raise faults.NoServicesHere(f"computility {code} takes no packages and services, only tasks")
+    return device
+
+
+def package_of(tx: Tx, package_id: str) -> dict[str, Any]:
+    row = packages.get(tx, package_id)
+    if row is None:
+        raise faults.NotFound(f"no package {package_id}")
+    return row
+
+
+def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int) -> Installed:
+    """Wish for a service and for its package file; on a CAD the one that stands there already is taken.
+
+    One that somebody else loaded there becomes ours. Raises before anything is written.
+    """
+    if device.family in ONE_SERVICE:
+        existing = _existing(tx, package_id, device, wanted, now_ms)
+        if existing:
+            return Installed(existing, is_new=False)
+    service_id = str(uuid.uuid4())
+    services.want_copy(tx, package_id, device.code, now_ms, asked=False, origin=wanted.origin)
+    services.add_service(
+        tx, id=service_id, package_id=package_id, env=wanted.env, license_url=wanted.license_url,
+        replicas=wanted.replicas, origin=wanted.origin, created_ms=now_ms,
+    )  # fmt: skip
+    for number in range(wanted.replicas if device.family is Family.LOCAL else 1):
+        add_load(tx, service_id, package_id, device.code, number, now_ms)
+    return Installed(service_id, is_new=True)
+
+
+def add_load(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
+    services.add_load(
+        tx, id=str(uuid.uuid4()), service_id=service_id, package_id=package_id, device=device, replica=replica,
+        created_ms=now_ms, changed_ms=now_ms,
+    )  # fmt: skip
+
+
+def _existing(tx: Tx, package_id: str, device: Device, wanted: Wanted, now_ms: int) -> str:
+    """The service that already stands for this package on this device, or ""."""
+    if wanted.replicas > 1:
+        raise faults.ReplicasNotPossible(
+            f"computility {device.code} runs one replica of a package, not {wanted.replicas}"
+        )
+    env = wanted.env
+    for load in services.loads(tx, Load.package_id == package_id, Load.device == device.code):
+        service = services.service(tx, load.service_id)
+        if not load.wanted:
+            raise faults.Conflict(f"service {load.service_id} of the package is still being unloaded there")
+        if env and not load.ours:
+            raise faults.Conflict(
+                f"service {load.service_id} of the package runs on {device.code}, loaded by somebody else; with "
+                "which Env is not known: ask for it without Env to adopt it, then change it"
+            )
+        if service is not None and env and service["env"] != env:
+            raise faults.Conflict(
+                f"service {load.service_id} of the package runs on {device.code} with another Env; "
+                f"change it by PUT /ACSMP/AlgoServices/{load.service_id}"
+            )
+        services.change_load(tx, load.id, parked=False, ours=True, changed_ms=now_ms)
+        services.want_copy(tx, package_id, device.code, now_ms, asked=False)
+        return load.service_id
+    return ""
