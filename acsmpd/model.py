@@ -222,6 +222,9 @@ class Device(Struct, frozen=True, kw_only=True):
     approved: bool = True
     enabled: bool = True
     maintenance: bool = False
+    organisation: str = ""
+    network: str = ""
+    location: dict[str, Any] | None = None  # Text, Longitude, Latitude
 
     @property
     def takes_steps(self) -> bool:
@@ -231,6 +234,15 @@ class Device(Struct, frozen=True, kw_only=True):
     @property
     def takes_new_work(self) -> bool:
         return self.takes_steps and not self.maintenance
+
+    @property
+    def standing(self) -> str:
+        """In one word or two: what keeps it from new work, else its state."""
+        if not self.enabled:
+            return "disabled"
+        if not self.approved:
+            return "not approved"
+        return "in maintenance" if self.takes_steps and self.maintenance else self.state
 
 
 class CopyRow(Struct, frozen=True, kw_only=True):
@@ -329,6 +341,7 @@ class Seat(Struct, frozen=True):
     origin: str = ""  # who loaded it: "" this site, else a platform above
     facility_id: str = ""
     ours: bool = True  # False: somebody else loaded it; with which licence and Env is not known
+    misfit: str = ""  # why the cards of the device are not what its package asks for
 
 
 class ForeignStream(Struct, frozen=True):
@@ -341,12 +354,18 @@ class ForeignStream(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """The choice: on which device, on which load (None on a direct device), with which capabilities."""
+    """The choice: on which device, on which load (None on a direct device), with which capabilities, and why."""
 
     device: str
     load_id: str | None
     labels: dict[str, Any] | None
     capabilities: tuple[str, ...]
+    reason: str = ""
+
+    @property
+    def weight(self) -> int:
+        """Streams it takes: one for each capability."""
+        return max(1, len(self.capabilities))
 
 
 class CardShare(Struct, frozen=True):

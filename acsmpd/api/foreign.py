@@ -152,7 +152,8 @@ def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: i
         tx, instance_id=instance_id, device=row["device"], load_id=load.load_id if load else None,
         wanted="running" if on else "paused", sent=True, task_id=row["task_id"], status=row["status"],
         policy=row["policy"] or "NEVER", capabilities=list(dict.fromkeys(served.values())),
-        revision=NEVER_TOLD, created_ms=now_ms, changed_ms=now_ms,
+        revision=NEVER_TOLD, why=f"adopted on {row['device']}, where it ran already", created_ms=now_ms,
+        changed_ms=now_ms,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from peewee import JOIN
 
 from acsmpd.clock import Moment
-from acsmpd.decide import placement
+from acsmpd.decide import fitting, placement
+from acsmpd.decide.hall import Hall
 from acsmpd.engine.core import Core
 from acsmpd.model import Ability, Device, Family, ForeignStream, InstanceRow, Place, Seat, TaskRow
 from acsmpd.store import devices, foreign, packages, plans, services
@@ -21,7 +22,7 @@ NO_FAILOVER = (Family.CAP,)
 
 
 class Placement:
-    """Reads wishes and seats, writes tasks; the choice itself is decide/placement."""
+    """Reads wishes and seats, writes tasks; the choice itself is decide/hall."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -89,21 +90,20 @@ class Placement:
             return
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
         theirs = foreign.streams(tx)
-        seats = {
-            seat.load_id: seat for seat in self._seats(tx, [*theirs, *self._adrift(tx)], abilities, known)
-        }
+        seats = self._seats(tx, [*theirs, *self._adrift(tx)], abilities, known)
         streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
+        hall = Hall(abilities, seats, known, streams)
         for instance, task in [*stranded, *((one, None) for one in unplaced)]:
-            choice = placement.place(instance, abilities, list(seats.values()), known, streams)
+            choice = hall.place(instance)
             if isinstance(choice, str):
                 self.waiting[instance.id] = choice
                 self._free(tx, task, known, now)
                 continue
+            moved = ""
             if task is not None:
                 plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
-            self._take(tx, instance, choice, abilities, seats, now)
-            if choice.load_id is None:
-                streams[choice.device] += 1
+                moved = _moved(task.device, known.get(task.device))
+            self._take(tx, instance, replace(choice, reason=moved + choice.reason), abilities, hall, now)
 
     def _free(self, tx: Tx, task: TaskRow | None, known: dict[str, Device], now: Moment) -> None:
         """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""
@@ -112,18 +112,17 @@ class Placement:
             plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
 
     def _take(
-        self, tx: Tx, instance: InstanceRow, choice: Place, abilities: list[Ability],
-        seats: dict[str, Seat], now: Moment,
-    ) -> None:  # fmt: skip
+        self, tx: Tx, instance: InstanceRow, choice: Place, abilities: list[Ability], hall: Hall, now: Moment
+    ) -> None:
         plans.add_task(
             tx, instance_id=instance.id, device=choice.device, load_id=choice.load_id, labels=choice.labels,
-            capabilities=list(choice.capabilities), created_ms=now.wall_ms, changed_ms=now.wall_ms,
+            capabilities=list(choice.capabilities), why=choice.reason, created_ms=now.wall_ms,
+            changed_ms=now.wall_ms,
         )  # fmt: skip
+        hall.take(choice)
         if choice.load_id is not None:
-            seat = seats[choice.load_id]
-            plans.serve(tx, instance.id, placement.capabilities_at(instance, abilities, seat.package_id))
-            weight = max(1, len(choice.capabilities))
-            seats[choice.load_id] = replace(seat, used=seat.used + weight)
+            package = hall.package_at(choice.load_id)
+            plans.serve(tx, instance.id, placement.capabilities_at(instance, abilities, package))
 
     def _adrift(self, tx: Tx) -> list[ForeignStream]:
         """Tasks of ours that may run on a device nobody knows on which of its services."""
@@ -142,12 +141,14 @@ class Placement:
             row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))
         }
         local = self._core.local_code
+        cards = {code: fitting.cards_in(infos) for code, infos in devices.infos(tx).items()}
         origins = services.origins(tx)
         seats = [
             Seat(
                 load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
                 used.get(load.id, 0), self._capacity(manifests.get(load.package_id), load.device == local),
                 origins.get(load.service_id, ""), load.facility_id, load.ours,
+                fitting.misfit((manifests.get(load.package_id) or {}).get("xpu") or (), cards.get(load.device)),
             )
             for load in services.loads(tx, Load.wanted == True)
             if load.device in known and known[load.device].support_services
@@ -161,3 +162,10 @@ class Placement:
             if xpu.get("stream_video_quota"):
                 return int(xpu["stream_video_quota"])
         return int(self._core.settings.runtime.stream_limit) if local else None
+
+
+def _moved(code: str, device: Device | None) -> str:
+    """Why an instance left its last place, before why it has its new one."""
+    away = device is not None and device.state in ("lost", "gone")
+    why = f"which is {device.state}" if device is not None and away else "where its service ends"
+    return f"moved from {code}, {why}: "

@@ -22,6 +22,12 @@ def all_devices(tx: Tx) -> dict[str, Device]:
     return {found.code: found for found in structs(tx, Computility.select(), Device)}
 
 
+def infos(tx: Tx) -> dict[str, list[dict[str, Any]]]:
+    """What each computility was last seen to be, by code, where it was seen."""
+    query = Computility.select(Computility.code, Computility.info).where(Computility.info.is_null(False))
+    return {row["code"]: row["info"] for row in tx.rows(query)}
+
+
 def all_rows(tx: Tx) -> list[dict[str, Any]]:
     return tx.rows(Computility.select())
 

@@ -25,6 +25,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.FIRST),
     _script(schema.FOREIGN_THINGS),
     _script(schema.PAGES),
+    _script(schema.SCHEDULING),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

@@ -149,7 +149,8 @@ class Placed(Struct, frozen=True):
 
 PRESENT = "FROM task WHERE task.instance_id = t1.id AND task.wanted != 'gone' ORDER BY task.id DESC LIMIT 1"
 SHOWN = f"""json_patch(t1.info, json_object(
-    'ID', t1.id, 'Number', t1.number, 'Status', t1.status, 'Reason', nullif(t1.reason, ''),
+    'ID', t1.id, 'Number', t1.number, 'Status', t1.status,
+    'Reason', coalesce(nullif(t1.reason, ''), (SELECT nullif(why, '') {PRESENT})),
     'TaskID', t1.plan_id, 'TaskName', (SELECT name FROM plan WHERE plan.id = t1.plan_id),
     'RestartPolicy', t1.restart_policy,
     'ComputilityCode', coalesce((SELECT device {PRESENT}), nullif(t1.device, '')),
@@ -157,7 +158,8 @@ SHOWN = f"""json_patch(t1.info, json_object(
         (SELECT service_id FROM load WHERE load.id = (SELECT load_id {PRESENT})), nullif(t1.service_id, ''))
 ))"""  # noqa: S608
 """An instance t1 as an AlgoTaskInfo: as it was given, with its state, its plan, and where it is. What is NULL is
-left out, and nothing given has one of these names."""
+left out, and nothing given has one of these names. With nothing else to say, Reason is why it has its place: that
+stands with the place, so that an instance that is well is never rewritten for it."""
 
 
 def shown(tx: Tx, instance_id: str) -> dict[str, Any]:

@@ -417,3 +417,8 @@ DROP INDEX "instance_plan_id";
 CREATE INDEX "instance_plan_id_deleted" ON "instance" ("plan_id", "deleted");
 """
 """A page of a plan's instances out of ten thousand, and their number, from the index alone."""
+
+SCHEDULING = """
+ALTER TABLE "task" ADD COLUMN "why" TEXT NOT NULL DEFAULT '';
+"""
+"""Why each place was chosen."""

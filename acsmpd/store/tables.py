@@ -309,6 +309,7 @@ class Task(Table):
     missing = IntegerField(default=0)
     created_ms = BigIntegerField()
     changed_ms = BigIntegerField()
+    why = TextField(default="", constraints=[EMPTY])  # it is here and not elsewhere
 
 
 class Intent(Table):
