@@ -295,6 +295,13 @@ class TaskRow(Struct, frozen=True, kw_only=True):
     reason: str = ""
     policy: str = ""
     labels: dict[str, Any] | None = None
+    capabilities: list[str] | None = None
+    replaces: int | None = None  # the row of the place that stays until this one is seen running
+
+    @property
+    def weight(self) -> int:
+        """Streams it takes: one for each capability."""
+        return max(1, len(self.capabilities or ()))
 
 
 class InstanceRow(Struct, frozen=True, kw_only=True):
@@ -312,6 +319,12 @@ class InstanceRow(Struct, frozen=True, kw_only=True):
     revision: int
     status: str
     reason: str = ""
+    priority_class: str = ""
+    preempted_by: str = ""  # who took its last place, in words
+
+    @property
+    def pinned(self) -> bool:
+        return bool(self.device or self.service_id)
 
 
 # --- placement ----------------------------------------------------------------------------------------
@@ -342,6 +355,7 @@ class Seat(Struct, frozen=True):
     facility_id: str = ""
     ours: bool = True  # False: somebody else loaded it; with which licence and Env is not known
     misfit: str = ""  # why the cards of the device are not what its package asks for
+    leaving: int = 0  # of `used`: streams of tasks that are to go
 
 
 class ForeignStream(Struct, frozen=True):
@@ -366,6 +380,27 @@ class Place(Struct, frozen=True):
     def weight(self) -> int:
         """Streams it takes: one for each capability."""
         return max(1, len(self.capabilities))
+
+
+class PriorityClass(Struct, frozen=True):
+    """A class instances may name. `preempts`: one of it may take the place of one of lower value."""
+
+    name: str
+    value: int
+    preempts: bool = True
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """How the work of one capability ("": all that have none of their own) is placed and moved."""
+
+    id: str = ""
+    capability: str = ""
+    strategy: str = "spread"  # spread | pack | nearest
+    failover: str = "gap"  # gap | double
+    delay_seconds: int = 0  # how long a place must have been lost before its work moves
+    priority: int = 0
+    preempts: bool = False
+    classes: tuple[PriorityClass, ...] = ()
 
 
 class CardShare(Struct, frozen=True):

@@ -137,7 +137,9 @@ def _info(row: dict[str, Any]) -> AlgoTaskInfo:
         info = msgspec.convert(row["info"], AlgoTaskInfo, strict=False)
     except msgspec.ValidationError as error:
         raise faults.Conflict(cannot + f"what the computility tells of it is not whole: {error}") from error
-    return replace(info, algo_service_id=None, computility_code=None, restart_policy=None)
+    return replace(
+        info, algo_service_id=None, computility_code=None, restart_policy=None, priority_class=None
+    )
 
 
 def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: int) -> None:

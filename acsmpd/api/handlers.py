@@ -10,6 +10,7 @@ from acsmpd.api import (
     packages,
     people,
     plans,
+    policies,
     registration,
     results,
     services,
@@ -17,6 +18,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    computility, copies, facade, foreign, instances, links, packages, people, plans, registration, results, services,
-    system,
+    computility, copies, facade, foreign, instances, links, packages, people, plans, policies, registration, results,
+    services, system,
 )  # fmt: skip

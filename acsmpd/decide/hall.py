@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd.decide import nearness
-from acsmpd.decide.placement import candidates, events_of, fold, version_key
+from acsmpd.decide.placement import asked_by, candidates, events_of, version_key
 from acsmpd.model import Ability, Device, InstanceRow, Place, Seat
 
 SPREAD, PACK, NEAREST = "spread", "pack", "nearest"
@@ -45,6 +45,7 @@ class Hall:
         self._devices = dict(sorted(devices.items()))
         self._seats = {seat.load_id: seat for seat in sorted(seats, key=lambda seat: seat.load_id)}
         self._used = {load_id: seat.used for load_id, seat in self._seats.items()}
+        self._leaving = {load_id: seat.leaving for load_id, seat in self._seats.items()}
         self._on = Counter(streams)
         for seat in self._seats.values():
             self._on[seat.device] += seat.used
@@ -80,6 +81,31 @@ class Hall:
         """Streams that are not taken; without end where the facility alone knows."""
         return float("inf") if seat.capacity is None else seat.capacity - self._used[seat.load_id]
 
+    def soon(self, seat: Seat) -> float:
+        """Streams that are not taken, or given up by those who are to go."""
+        return self.free(seat) + self._leaving[seat.load_id]
+
+    def give_up(self, load_id: str, weight: int, *, at_once: bool) -> None:
+        """Somebody placed there is to go; a task that was sent keeps its streams until it is gone."""
+        if at_once:
+            self._used[load_id] -= weight
+            self._on[self._seats[load_id].device] -= weight
+        else:
+            self._leaving[load_id] += weight
+
+    def reserve(self, option: Option) -> None:
+        """Keep streams there for one that waits until others have gone: nobody else may have them meanwhile."""
+        self._used[option.seat.load_id] += option.weight
+
+    def place_at(self, option: Option, how: str) -> Place:
+        """The place on this very seat."""
+        seat, taken = option.seat, self._taken(option.seat)
+        return Place(
+            seat.device, seat.load_id, _labels(option.picked),
+            tuple(dict.fromkeys(ability.code for ability in option.picked)),
+            f"placed on {seat.device}: {taken} streams taken, {how}",
+        )  # fmt: skip
+
     def package_at(self, load_id: str) -> str:
         return self._seats[load_id].package_id
 
@@ -87,11 +113,7 @@ class Hall:
 
     def ready(self, instance: InstanceRow) -> list[Option] | str:
         """Services that could carry it, were a stream free there; or why there are none."""
-        labels = instance.info.get("Labels") or {}
-        key = (
-            instance.type, events_of(instance.info), fold(labels.get("AlgoCaBinName")),
-            fold(labels.get("Version")), instance.origin, instance.device, instance.service_id,
-        )  # fmt: skip
+        key = (*asked_by(instance), instance.origin, instance.device, instance.service_id)
         if key not in self._options:
             self._options[key] = self._find(instance)
         return self._options[key]
@@ -135,11 +157,7 @@ class Hall:
         key = self._key(stream, strategy)
         best = min(free, key=key)
         rivals = sum(one.rank == best.rank for one in free)
-        return Place(
-            best.seat.device, best.seat.load_id, _labels(best.picked),
-            tuple(dict.fromkeys(ability.code for ability in best.picked)),
-            self._why(instance, best, rivals, strategy, stream),
-        )  # fmt: skip
+        return self.place_at(best, self._how(instance, best, rivals, strategy, stream))
 
     def _key(self, stream: nearness.Where | None, strategy: str) -> Callable[[Option], tuple[Any, ...]]:
         sign = -1 if strategy == PACK else 1
@@ -165,10 +183,13 @@ class Hall:
         used = self._used[seat.load_id]
         return used / seat.capacity if seat.capacity else used / 1000
 
-    def _why(
+    def _taken(self, seat: Seat) -> str:
+        used = self._used[seat.load_id]
+        return f"{used} of {seat.capacity}" if seat.capacity is not None else f"{used}"
+
+    def _how(
         self, instance: InstanceRow, best: Option, rivals: int, strategy: str, stream: nearness.Where | None
     ) -> str:
-        seat, used = best.seat, self._used[best.seat.load_id]
         if instance.device or instance.service_id:
             pin = "ComputilityCode" if instance.device else "AlgoServiceID"
             how = f"where its {pin} wants it"
@@ -177,9 +198,8 @@ class Hall:
         else:
             how = f"{BEST[strategy]} of {rivals} services"
         if stream is not None:
-            how += f" ({nearness.words(stream, self._devices[seat.device])})"
-        taken = f"{used} of {seat.capacity}" if seat.capacity is not None else f"{used}"
-        return f"placed on {seat.device}: {taken} streams taken, {how}"
+            how += f" ({nearness.words(stream, self._devices[best.seat.device])})"
+        return how
 
     # --- direct devices --------------------------------------------------------------------------------------
 

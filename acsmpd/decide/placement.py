@@ -20,6 +20,13 @@ def fold(text: object) -> str:
     return str(text or "").casefold().replace("-", "").replace("_", "").replace(" ", "")
 
 
+def asked_by(instance: InstanceRow) -> tuple[Any, ...]:
+    """What decides who could serve the instance: equal for equal work."""
+    labels = instance.info.get("Labels") or {}
+    name, version = fold(labels.get("AlgoCaBinName")), fold(labels.get("Version"))
+    return (instance.type, events_of(instance.info), name, version)
+
+
 def candidates(instance: InstanceRow, abilities: Sequence[Ability]) -> dict[str, list[Ability]]:
     """For each event of the instance the abilities that could serve it, by Labels if given, best version first."""
     labels = instance.info.get("Labels") or {}

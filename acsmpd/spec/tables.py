@@ -14,6 +14,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *access.COMPUTILITY,
     *extensions.SYSTEM,
     *extensions.SUBJECTS,
+    *extensions.POLICIES,
     *planned.OPERATIONS,
     *extensions.PLAIN,
     *cad.OPERATIONS,

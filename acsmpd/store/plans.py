@@ -16,7 +16,7 @@ from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task
 YES, NO = True, False
 OWN_COLUMNS = (
     "ID", "Name", "Number", "Status", "Reason", "TaskID", "TaskName", "RestartPolicy", "AlgoServiceID",
-    "ComputilityCode",
+    "ComputilityCode", "PriorityClass",
 )  # fmt: skip
 """Members of an AlgoTaskInfo that are kept in columns of their own, not in Instance.info."""
 
@@ -152,7 +152,7 @@ SHOWN = f"""json_patch(t1.info, json_object(
     'ID', t1.id, 'Number', t1.number, 'Status', t1.status,
     'Reason', coalesce(nullif(t1.reason, ''), (SELECT nullif(why, '') {PRESENT})),
     'TaskID', t1.plan_id, 'TaskName', (SELECT name FROM plan WHERE plan.id = t1.plan_id),
-    'RestartPolicy', t1.restart_policy,
+    'RestartPolicy', t1.restart_policy, 'PriorityClass', nullif(t1.priority_class, ''),
     'ComputilityCode', coalesce((SELECT device {PRESENT}), nullif(t1.device, '')),
     'AlgoServiceID', coalesce(
         (SELECT service_id FROM load WHERE load.id = (SELECT load_id {PRESENT})), nullif(t1.service_id, ''))
@@ -187,6 +187,16 @@ def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:
     tx.run(Task.update(**values).where(Task.id == task_row_id))
 
 
+def replaced() -> Any:
+    """A select of the rows of places that another stands in for."""
+    return Task.select(Task.replaces).where(Task.replaces.is_null(NO), Task.wanted != "gone")
+
+
+def stand_alone(tx: Tx, task_row_id: int) -> None:
+    """Nothing stands in for this place any more."""
+    tx.run(Task.update(replaces=None).where(Task.replaces == task_row_id))
+
+
 def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
     """Take every task off a load that itself stays."""
     tx.run(
@@ -197,6 +207,7 @@ def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
 
 
 def drop_task(tx: Tx, task_row_id: int) -> None:
+    stand_alone(tx, task_row_id)
     tx.run(Task.delete().where(Task.id == task_row_id))
 
 

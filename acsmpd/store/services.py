@@ -195,10 +195,16 @@ def tasks_on(tx: Tx, load_id: str) -> int:
 
 def used_streams(tx: Tx) -> dict[str, int]:
     """load id -> streams taken by tasks that are to run there or may still do so, one for each capability."""
-    query = Task.select(Task.load_id, Task.capabilities).where(
-        Task.load_id.is_null(NO),
-        (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")),
-    )
+    return _streams(tx, (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")))
+
+
+def leaving_streams(tx: Tx) -> dict[str, int]:
+    """load id -> those of them that are to go."""
+    return _streams(tx, (Task.sent == YES) & (Task.wanted == "gone"))
+
+
+def _streams(tx: Tx, condition: Any) -> dict[str, int]:
+    query = Task.select(Task.load_id, Task.capabilities).where(Task.load_id.is_null(NO), condition)
     used: Counter[str] = Counter()
     for row in tx.rows(query):
         used[row["load_id"]] += max(1, len(row["capabilities"] or ()))
