@@ -390,6 +390,16 @@ class PriorityClass(Struct, frozen=True):
     preempts: bool = True
 
 
+class Scaling(Struct, frozen=True, kw_only=True):
+    """How many replicas a package has, by how much of their streams is used."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    target_use: int = 80  # per cent of the streams
+    cooldown_seconds: int = 300
+    per_region: bool = False  # each region by itself, else the site as a whole
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """How the work of one capability ("": all that have none of their own) is placed and moved."""
 
@@ -401,6 +411,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     priority: int = 0
     preempts: bool = False
     classes: tuple[PriorityClass, ...] = ()
+    scaling: Scaling | None = None
 
 
 class CardShare(Struct, frozen=True):

@@ -14,7 +14,7 @@ from acsmpd.api import facade_scope as scope
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.api.services import add_load, check_local, serving_device, unload_in
+from acsmpd.api.services import check_local, serving_device, unload_in
 from acsmpd.api.waiting import hold
 from acsmpd.spec import times
 from acsmpd.spec.messages.cad import (
@@ -222,7 +222,7 @@ def start_service(
         )
     else:
         services.change_service(tx, service_id, **values)
-    add_load(tx, service_id, package["id"], code, 0, now_ms)
+    services.add_replica(tx, service_id, package["id"], code, 0, now_ms)
     return service_id
 
 

@@ -1,4 +1,4 @@
-"""Extension SchedulePolicies: how work is placed and moved; the engine reads them at its next pass."""
+"""Extension SchedulePolicies: how work is placed, moved and scaled; the engine reads them at its next pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.model import PriorityClass
+from acsmpd.model import PriorityClass, Scaling
 from acsmpd.spec import times
 from acsmpd.spec.messages import policies as messages
 from acsmpd.store import packages, policies
@@ -84,7 +84,20 @@ def _values(asked: Any) -> dict[str, Any]:
         values["preempts"] = asked.preemption_policy == PREEMPTS[True]
     if asked.priority_classes is not None:
         values["classes"] = _classes(asked.priority_classes)
+    if asked.scaling is not None:
+        values["scaling"] = _scaling(asked.scaling)
     return values
+
+
+def _scaling(asked: messages.Scaling) -> Scaling | None:
+    if asked.max_replicas < asked.min_replicas:
+        raise faults.InvalidField(
+            f"$.Scaling.MaxReplicas: {asked.max_replicas} is less than MinReplicas, {asked.min_replicas}"
+        )
+    if asked.enabled is False:
+        return None
+    names = ("min_replicas", "max_replicas", "target_use", "cooldown_seconds", "per_region")
+    return Scaling(**{name: value for name in names if (value := getattr(asked, name)) is not None})
 
 
 def _classes(asked: list[messages.PriorityClass]) -> list[PriorityClass]:
@@ -108,5 +121,12 @@ def _item(platform: Platform, row: dict[str, Any]) -> messages.SchedulePolicy:
         "CreatedDate": times.written(row["created_ms"], platform.zone),
         "LastModifiedDate": times.written(row["modified_ms"], platform.zone),
     }  # fmt: skip
+    if row["scaling"] is not None:
+        scaling = msgspec.convert(row["scaling"], Scaling)
+        shown["Scaling"] = {
+            "Enabled": True, "MinReplicas": scaling.min_replicas, "MaxReplicas": scaling.max_replicas,
+            "TargetUse": scaling.target_use, "CooldownSeconds": scaling.cooldown_seconds,
+            "PerRegion": scaling.per_region,
+        }  # fmt: skip
     named = {"Name": row["name"], "AlgoDefCode": row["capability"]}
     return msgspec.convert(shown | {k: v for k, v in named.items() if v}, messages.SchedulePolicy)

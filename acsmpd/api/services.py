@@ -63,15 +63,8 @@ def install_in(
         replicas=replicas, origin=origin, created_ms=now_ms,
     )  # fmt: skip
     for number in range(replicas if device.family is Family.LOCAL else 1):
-        add_load(tx, service_id, package["id"], device.code, number, now_ms)
+        services.add_replica(tx, service_id, package["id"], device.code, number, now_ms)
     return service_id
-
-
-def add_load(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
-    services.add_load(
-        tx, id=str(uuid.uuid4()), service_id=service_id, package_id=package_id, device=device, replica=replica,
-        created_ms=now_ms, changed_ms=now_ms,
-    )  # fmt: skip
 
 
 def _existing(
@@ -285,7 +278,7 @@ def update_service(platform: Platform, call: Call) -> Reply:
 def _rescale(
     platform: Platform, tx: Tx, service: dict[str, Any], device: Device, replicas: int | None, now_ms: int
 ) -> None:
-    """Loads numbered from 0 up; the first one is what a search shows of the service, so the last ones go."""
+    """Only this box runs several replicas of one service."""
     if replicas is None or replicas == service["replicas"]:
         return
     if device.family is not Family.LOCAL:
@@ -293,14 +286,7 @@ def _rescale(
             f"computility {device.code} runs one replica of a package, not {replicas}"
         )
     _check_replicas(platform, replicas)
-    here = (Load.service_id == service["id"], Load.wanted == True)
-    there = {row["replica"]: row["id"] for row in tx.rows(Load.select(Load.id, Load.replica).where(*here))}
-    for number in sorted(set(range(replicas)) - set(there)):
-        add_load(tx, service["id"], service["package_id"], device.code, number, now_ms)
-    for number, load_id in there.items():
-        if number >= replicas:
-            services.unwant_load(tx, load_id, now_ms)
-    services.change_service(tx, service["id"], replicas=replicas)
+    services.rescale(tx, service["id"], service["package_id"], device.code, replicas, now_ms)
 
 
 def _reconfigure(
@@ -331,7 +317,7 @@ def _reconfigure(
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):
         services.unwant_load(tx, load.id, now_ms)
-        add_load(tx, service["id"], package["id"], device.code, number, now_ms)
+        services.add_replica(tx, service["id"], package["id"], device.code, number, now_ms)
     return str(package["id"])
 
 

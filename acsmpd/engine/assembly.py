@@ -19,6 +19,7 @@ from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.pictures import Pictures
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.relay import Relay
+from acsmpd.engine.scaling import Scaler
 from acsmpd.engine.statuses import Statuses
 from acsmpd.engine.upstream import Upstreams
 from acsmpd.model import Family
@@ -59,6 +60,7 @@ class Assembly:
         managers = (
             Liveness(core),
             placement,
+            Scaler(core),
             self._deployments,
             observations,
             Statuses(core, placement),

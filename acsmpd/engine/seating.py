@@ -18,10 +18,9 @@ from acsmpd.store.tables import Instance, Load, Package, Task
 
 
 def hall_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> Hall:
-    theirs = foreign.streams(tx)
-    seats = seats_of(core, tx, [*theirs, *_adrift(tx)], abilities, known)
-    streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
-    return Hall(abilities, seats, known, streams)
+    theirs = Counter(one.device for one in foreign.streams(tx))
+    streams = Counter(plans.streams_on_direct(tx)) + theirs
+    return Hall(abilities, seats_of(core, tx, abilities, known), known, streams)
 
 
 def _adrift(tx: Tx) -> list[ForeignStream]:
@@ -33,9 +32,7 @@ def _adrift(tx: Tx) -> list[ForeignStream]:
     ]
 
 
-def seats_of(
-    core: Core, tx: Tx, others: list[ForeignStream], abilities: list[Ability], known: dict[str, Device]
-) -> list[Seat]:
+def seats_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> list[Seat]:
     """Every service there is, with what is taken of it; where an operator says there are none, there are none."""
     used, leaving = services.used_streams(tx), services.leaving_streams(tx)
     manifests = {row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))}
@@ -52,7 +49,7 @@ def seats_of(
         for load in services.loads(tx, Load.wanted == True)
         if load.device in known and known[load.device].support_services
     ]  # fmt: skip
-    taken = placement.taken_by_others(others, seats, abilities)
+    taken = placement.taken_by_others([*foreign.streams(tx), *_adrift(tx)], seats, abilities)
     return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]
 
 

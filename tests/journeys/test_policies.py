@@ -21,6 +21,7 @@ DEFAULTS = {
     "PriorityClasses": [],
 }  # fmt: skip
 URGENT = {"Name": "urgent", "Value": 10}
+TWO = {"MinReplicas": 1, "MaxReplicas": 2}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,18 @@ def test_an_absent_member_is_unchanged(site: Site) -> None:
     assert site.client.fine("PUT", f"{POLICIES}/{one['ID']}", changed) == kept(site)[0]
 
 
+def test_scaling_is_shown_in_full_given_as_a_whole_and_taken_away(site: Site) -> None:
+    one = made(site, Scaling=TWO)
+    defaults = {"Enabled": True, "TargetUse": 80, "CooldownSeconds": 300, "PerRegion": False}
+    assert one["Scaling"] == {**TWO, **defaults}
+    here = f"{POLICIES}/{one['ID']}"
+    assert site.client.fine("PUT", here, {"Strategy": "pack"})["Scaling"] == {**TWO, **defaults}
+    changed = site.client.fine("PUT", here, {"Scaling": {**TWO, "TargetUse": 50, "PerRegion": True}})
+    assert changed["Scaling"] == {**TWO, **defaults, "TargetUse": 50, "PerRegion": True}
+    assert "Scaling" not in site.client.fine("PUT", here, {"Scaling": {**TWO, "Enabled": False}})
+    assert "Scaling" not in kept(site)[0]
+
+
 def test_a_deleted_one_is_gone_and_its_place_is_free(site: Site) -> None:
     one = made(site)
     site.client.fine("DELETE", f"{POLICIES}/{one['ID']}")
@@ -107,6 +120,15 @@ def test_a_deleted_one_is_gone_and_its_place_is_free(site: Site) -> None:
         ({"AlgoDefCode": "NOBODY"}, 40401, ("$.AlgoDefCode", "no capability NOBODY")),
         ({"AlgoDefCode": ""}, 40001, ("$.AlgoDefCode",)),
         ({"Name": "n" * 257}, 40001, ("$.Name", "longer than 256")),
+        ({"Scaling": {"MinReplicas": 1}}, 40002, ("$.Scaling.MaxReplicas: required",)),
+        ({"Scaling": {**TWO, "MinReplicas": 0}}, 40001, ("$.Scaling.MinReplicas", "less than 1")),
+        ({"Scaling": {**TWO, "MinReplicas": 3}}, 40001, ("$.Scaling.MaxReplicas: 2 is less than MinReplicas, 3",)),
+        ({"Scaling": {**TWO, "MaxReplicas": 10001}}, 40001, ("$.Scaling.MaxReplicas",)),
+        ({"Scaling": {**TWO, "TargetUse": 0}}, 40001, ("$.Scaling.TargetUse", "less than 1")),
+        ({"Scaling": {**TWO, "TargetUse": 101}}, 40001, ("$.Scaling.TargetUse", "greater than 100")),
+        ({"Scaling": {**TWO, "CooldownSeconds": -1}}, 40001, ("$.Scaling.CooldownSeconds",)),
+        ({"Scaling": {**TWO, "PerRegion": "yes"}}, 40001, ("$.Scaling.PerRegion", "not a string")),
+        ({"Scaling": []}, 40001, ("$.Scaling",)),
         ([], 40001, ()),
     ],
 )  # fmt: skip
@@ -192,3 +214,23 @@ def test_an_urgent_camera_takes_a_place_and_all_say_why(tmp_path: Path) -> None:
         assert all("PriorityClass" not in str(call.body) for call in cad.calls("POST", "/CAD/AlgoTasks"))
         site.client.fine("DELETE", f"/ACSMP/TaskInstances/{urgent}")
         site.until(f"/ACSMP/TaskInstances/{second}", is_running)
+
+
+def test_more_streams_bring_a_service_to_a_second_device_and_fewer_take_it_away(tmp_path: Path) -> None:
+    package = make_package(tmp_path, xpu=[{"quota": 0.5, "capacities": {"stream_video_quota": 1}}])
+    with running(tmp_path / "data") as site, FakeCad() as one, FakeCad("11010000005050000002") as other:
+        for cad in (one, other):
+            assert cad.register(site.url).accepted
+        assert site.client.upload(package).code == 0
+        body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": one.code}
+        site.client.fine("POST", "/ACSMP/AlgoServices/Devices?Wait=20", body)
+        made(site, AlgoDefCode=CAPABILITY, Scaling={**TWO, "TargetUse": 100, "CooldownSeconds": 0})
+        assert PACKAGE_ID not in other.packages
+        streams = start(site, task_info(), task_info(url="rtsp://10.0.0.9/b"))
+        for stream in streams:
+            site.until(f"/ACSMP/TaskInstances/{stream}", lambda data: data["Status"] == "RUNNING")
+        assert (one.packages[PACKAGE_ID], other.packages[PACKAGE_ID]) == ("RUNNING", "RUNNING")
+        site.client.fine("DELETE", f"/ACSMP/TaskInstances/{streams[1]}")
+        wait_until(lambda: other.packages[PACKAGE_ID] == "STOPPED", what="the second service gone")
+        found = site.client.fine("GET", f"/ACSMP/TaskInstances/{streams[0]}")
+        assert (found["Status"], found["ComputilityCode"]) == ("RUNNING", one.code)

@@ -17,6 +17,8 @@ ClassName = Annotated[
     Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)", description="1 to 64 of A-Z a-z 0-9 _ . -", max_length=64),
 ]
 PriorityValue = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+Replicas = Annotated[int, Meta(ge=1, le=10_000)]
+Percent = Annotated[int, Meta(ge=1, le=100)]
 DelaySeconds = Annotated[int, Meta(ge=0, le=86_400)]
 
 
@@ -26,6 +28,17 @@ class PriorityClass(Message, kw_only=True):
     name: ClassName
     value: PriorityValue
     preemption_policy: PreemptionPolicy | None = None
+
+
+class Scaling(Message, kw_only=True):
+    """How many replicas a package has, by the use of their streams. Given as a whole; Enabled false = not scaled."""
+
+    enabled: bool | None = None
+    min_replicas: Replicas
+    max_replicas: Replicas
+    target_use: Percent | None = None
+    cooldown_seconds: DelaySeconds | None = None
+    per_region: bool | None = None
 
 
 class SchedulePolicyUpdateRequest(Message, kw_only=True):
@@ -39,6 +52,7 @@ class SchedulePolicyUpdateRequest(Message, kw_only=True):
     priority: PriorityValue | None = None
     preemption_policy: PreemptionPolicy | None = None
     priority_classes: Annotated[list[PriorityClass], Meta(max_length=32)] | None = None
+    scaling: Scaling | None = None
 
 
 class SchedulePolicyRequest(SchedulePolicyUpdateRequest, kw_only=True):
@@ -59,6 +73,7 @@ class SchedulePolicy(Message, kw_only=True):
     priority: int
     preemption_policy: PreemptionPolicy
     priority_classes: list[PriorityClass]
+    scaling: Scaling | None = None
     created_date: DateTime | None = None
     last_modified_date: DateTime | None = None
 
