@@ -5,6 +5,7 @@ The same seats, devices and takings give the same choice, in whatever order they
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -13,22 +14,29 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd.decide import nearness
-from acsmpd.decide.placement import asked_by, candidates, events_of, version_key
+from acsmpd.decide.placement import asked_by, candidates, capabilities_at, events_of, version_key
 from acsmpd.model import Ability, Device, InstanceRow, Place, Seat
 
 SPREAD, PACK, NEAREST = "spread", "pack", "nearest"
 BEST = {SPREAD: "the least taken", PACK: "the fullest with room", NEAREST: "the nearest with room"}
+Asked = tuple[Any, ...]
+REMEMBERED = 500
+"""Kinds of work whose options are kept: each may have one for every service there is."""
 NAMED = 3
 """Computilities that a reason names one by one."""
 
 
 class Option(Struct, frozen=True):
-    """A seat that could serve an instance, and with what. A lower rank is better whatever is taken."""
+    """A seat that could serve an instance, and with what. A lower rank is better whatever is taken.
+
+    `rivals`: how many there are of this rank.
+    """
 
     seat: Seat
     picked: tuple[Ability, ...]
     weight: int
     rank: int
+    rivals: int
 
 
 class Hall:
@@ -50,8 +58,11 @@ class Hall:
         for seat in self._seats.values():
             self._on[seat.device] += seat.used
         self._streams = Counter(streams)
-        self._options: dict[tuple[Any, ...], list[Option] | str] = {}
-        self._apart: dict[tuple[nearness.Where | None, str], nearness.Apart] = {}
+        self._options: dict[Asked, list[Option] | str] = {}
+        self._heaps: dict[tuple[Asked, str], list[tuple[Any, Option]]] = {}
+        self._served: dict[tuple[Asked, str], dict[str, str]] = {}
+        self._where = {code: nearness.place_of_device(device) for code, device in self._devices.items()}
+        self._apart: tuple[nearness.Where | None, dict[str, nearness.Apart]] = (None, {})
 
     def place(self, instance: InstanceRow, strategy: str = SPREAD) -> Place | str:
         """A place for the instance, with the reason for it; or the reason in words why it waits."""
@@ -63,11 +74,12 @@ class Hall:
         options = self.ready(instance)
         if isinstance(options, str):
             return self._direct(instance, options)
-        free = [one for one in options if self.free(one.seat) >= one.weight]
-        if not free:
+        stream = nearness.place_of_stream(instance.info)
+        best = self._best(instance, options, strategy, stream)
+        if best is None:
             waits = f"all streams of the {len(options)} fitting services are taken"
             return self._direct(instance, waits)
-        return self._best(instance, free, strategy)
+        return self.place_at(best, self._how(instance, best, strategy, stream))
 
     def take(self, place: Place) -> None:
         """Count what is placed there."""
@@ -88,6 +100,7 @@ class Hall:
     def give_up(self, load_id: str, weight: int, *, at_once: bool) -> None:
         """Somebody placed there is to go; a task that was sent keeps its streams until it is gone."""
         if at_once:
+            self._heaps.clear()
             self._used[load_id] -= weight
             self._on[self._seats[load_id].device] -= weight
         else:
@@ -106,15 +119,22 @@ class Hall:
             f"placed on {seat.device}: {taken} streams taken, {how}",
         )  # fmt: skip
 
-    def package_at(self, load_id: str) -> str:
-        return self._seats[load_id].package_id
+    def served_at(self, instance: InstanceRow, load_id: str) -> dict[str, str]:
+        """event -> the capability that serves it there."""
+        key = (_asked(instance), self._seats[load_id].package_id)
+        if key not in self._served:
+            self._served[key] = capabilities_at(instance, self._abilities, key[1])
+        return self._served[key]
 
     # --- which seats ---------------------------------------------------------------------------------------
 
     def ready(self, instance: InstanceRow) -> list[Option] | str:
         """Services that could carry it, were a stream free there; or why there are none."""
-        key = (*asked_by(instance), instance.origin, instance.device, instance.service_id)
+        key = _asked(instance)
         if key not in self._options:
+            if len(self._options) >= REMEMBERED:
+                self._options.clear()
+                self._heaps.clear()
             self._options[key] = self._find(instance)
         return self._options[key]
 
@@ -152,12 +172,35 @@ class Hall:
 
     # --- which of them ---------------------------------------------------------------------------------------
 
-    def _best(self, instance: InstanceRow, free: Sequence[Option], strategy: str) -> Place:
-        stream = nearness.place_of_stream(instance.info)
-        key = self._key(stream, strategy)
-        best = min(free, key=key)
-        rivals = sum(one.rank == best.rank for one in free)
-        return self.place_at(best, self._how(instance, best, rivals, strategy, stream))
+    def _best(
+        self, instance: InstanceRow, options: Sequence[Option], strategy: str, stream: nearness.Where | None
+    ) -> Option | None:
+        if stream is None and strategy != PACK:
+            return self._first(instance, options, strategy)
+        free = (one for one in options if self.free(one.seat) >= one.weight)
+        return min(free, key=self._key(stream, strategy), default=None)
+
+    def _first(self, instance: InstanceRow, options: Sequence[Option], strategy: str) -> Option | None:
+        """The same without looking at every option for every instance.
+
+        As places are taken a seat only becomes a worse choice, so the one that stands first is the best if it stands
+        where it belongs; one that is full has nothing to look for there until somebody gives up a place.
+        """
+        key = self._key(None, strategy)
+        asked = (_asked(instance), strategy)
+        if asked not in self._heaps:
+            self._heaps[asked] = sorted((key(one), one) for one in options)
+        heap = self._heaps[asked]
+        while heap:
+            stood, option = heap[0]
+            stands = key(option)
+            if self.free(option.seat) < option.weight:
+                heapq.heappop(heap)
+            elif stands == stood:
+                return option
+            else:
+                heapq.heapreplace(heap, (stands, option))
+        return None
 
     def _key(self, stream: nearness.Where | None, strategy: str) -> Callable[[Option], tuple[Any, ...]]:
         sign = -1 if strategy == PACK else 1
@@ -172,11 +215,15 @@ class Hall:
         return key
 
     def _distance(self, stream: nearness.Where | None, code: str) -> nearness.Apart:
+        """Kept for one stream at a time: every camera may have a place of its own."""
         if stream is None:
             return nearness.NOWHERE
-        if (stream, code) not in self._apart:
-            self._apart[stream, code] = nearness.apart(stream, self._devices[code])
-        return self._apart[stream, code]
+        if self._apart[0] != stream:
+            self._apart = (stream, {})
+        known = self._apart[1]
+        if code not in known:
+            known[code] = nearness.apart(stream, self._where[code])
+        return known[code]
 
     def _share(self, seat: Seat) -> float:
         """How full a seat is, 0 to 1; one of unknown capacity counts by its streams."""
@@ -187,18 +234,16 @@ class Hall:
         used = self._used[seat.load_id]
         return f"{used} of {seat.capacity}" if seat.capacity is not None else f"{used}"
 
-    def _how(
-        self, instance: InstanceRow, best: Option, rivals: int, strategy: str, stream: nearness.Where | None
-    ) -> str:
+    def _how(self, instance: InstanceRow, best: Option, strategy: str, stream: nearness.Where | None) -> str:
         if instance.device or instance.service_id:
             pin = "ComputilityCode" if instance.device else "AlgoServiceID"
             how = f"where its {pin} wants it"
-        elif rivals == 1:
-            how = "the only fitting service with room" if best.rank == 0 else "the best service with room"
+        elif best.rivals == 1:
+            how = "the only fitting service" if best.rank == 0 else "the best service with room"
         else:
-            how = f"{BEST[strategy]} of {rivals} services"
+            how = f"{BEST[strategy]} of {best.rivals} services"
         if stream is not None:
-            how += f" ({nearness.words(stream, self._devices[best.seat.device])})"
+            how += f" ({nearness.words(stream, self._where[best.seat.device])})"
         return how
 
     # --- direct devices --------------------------------------------------------------------------------------
@@ -239,6 +284,11 @@ def place(
     return Hall(abilities, seats, devices, streams).place(instance, strategy)
 
 
+def _asked(instance: InstanceRow) -> Asked:
+    """Equal for instances that have the same choice."""
+    return (*asked_by(instance), instance.origin, instance.device, instance.service_id)
+
+
 def _is_meant(seat: Seat, instance: InstanceRow) -> bool:
     """Whether its pins allow the seat; the site's work and a platform's work stay strangers."""
     if instance.service_id and seat.service_id != instance.service_id:
@@ -274,7 +324,7 @@ def _ranked(ready: Sequence[tuple[Seat, tuple[Ability, ...]]]) -> list[Option]:
         by_version.setdefault((version, seat.ours), []).append((seat, picked))
     order = sorted(by_version, reverse=True)
     return [
-        Option(seat, picked, max(1, len({ability.code for ability in picked})), rank)
+        Option(seat, picked, max(1, len({ability.code for ability in picked})), rank, len(by_version[key]))
         for rank, key in enumerate(order)
         for seat, picked in by_version[key]
     ]

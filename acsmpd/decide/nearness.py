@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -48,11 +49,10 @@ def region_of(device: Device) -> str:
     return place_of_device(device).region
 
 
-def apart(stream: Where | None, device: Device) -> Apart:
+def apart(stream: Where | None, there: Where) -> Apart:
     """How far the computility is from the stream; what the stream does not tell makes no difference."""
     if stream is None:
         return NOWHERE
-    there = place_of_device(device)
     return (
         int(bool(stream.network) and stream.network.casefold() != there.network.casefold()),
         _steps(stream.organisation, there.organisation),
@@ -61,9 +61,9 @@ def apart(stream: Where | None, device: Device) -> Apart:
     )
 
 
-def words(stream: Where, device: Device) -> str:
+def words(stream: Where, there: Where) -> str:
     """What makes it near, or that nothing does: "same network, 2.3 km"."""
-    network, organisation, region, kilometres = apart(stream, device)
+    network, organisation, region, kilometres = apart(stream, there)
     found = [
         "same network" if stream.network and not network else "",
         "same organisation" if stream.organisation and not organisation else "",
@@ -99,6 +99,7 @@ def _degrees(value: object, most: int) -> float | None:
     return float(value) if math.isfinite(value) and abs(value) <= most else None
 
 
+@functools.lru_cache(maxsize=4096)
 def _parts(path: str) -> list[str]:
     return [part.strip().casefold() for part in path.split("/") if part.strip()]
 

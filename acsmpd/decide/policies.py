@@ -28,14 +28,6 @@ class Policies:
         self._abilities = abilities
         self._known: dict[tuple[Any, ...], Policy] = {}
 
-    @property
-    def preempt(self) -> bool:
-        """Whether anybody may take the place of another."""
-        return any(
-            policy.preempts or any(one.preempts for one in policy.classes)
-            for policy in self._by_capability.values()
-        )
-
     def of(self, instance: InstanceRow) -> Policy:
         key = asked_by(instance)
         if key not in self._known:

@@ -55,10 +55,13 @@ class Settling:
 
     def __init__(self, hall: Hall, policies: Policies, held: Sequence[Held]) -> None:
         self._hall, self._policies = hall, policies
+        self._value = {one.task: policies.priority(one.instance).value for one in held}
         self._on: dict[str, list[Held]] = defaultdict(list)
-        for one in held:
+        for one in sorted(
+            held, key=lambda one: (self._value[one.task], -one.instance.number, one.instance.id)
+        ):
             if not one.instance.pinned:
-                self._on[one.load_id].append(one)
+                self._on[one.load_id].append(one)  # the lowest first, of equals the newest
         self._queue: list[tuple[Key, Wish]] = []
 
     def run(self, wishes: Sequence[Wish]) -> list[Decision]:
@@ -122,13 +125,9 @@ class Settling:
     def _below(self, option: Option, value: int) -> tuple[Held, ...]:
         """Whose places make room on the seat: the lowest, the newest of equals, and no more than it takes."""
         lacking = option.weight - self._hall.soon(option.seat)
-        lower = sorted(
-            (one for one in self._on[option.seat.load_id] if self._value(one) < value),
-            key=lambda one: (self._value(one), -one.instance.number, one.instance.id),
-        )
         gone: list[Held] = []
-        for one in lower:
-            if lacking <= 0:
+        for one in self._on[option.seat.load_id]:
+            if lacking <= 0 or self._value[one.task] >= value:
                 break
             gone.append(one)
             lacking -= one.weight
@@ -143,18 +142,15 @@ class Settling:
     def _cost(self, found: tuple[Option, tuple[Held, ...]]) -> tuple[int, int, int, str, str]:
         option, gone = found
         seat = option.seat
-        return (max(self._value(one) for one in gone), len(gone), option.rank, seat.device, seat.load_id)
+        return (max(self._value[one.task] for one in gone), len(gone), option.rank, seat.device, seat.load_id)
 
     def _evict(self, instance: InstanceRow, priority: Priority, gone: Sequence[Held]) -> None:
         for one in gone:
             self._on[one.load_id].remove(one)
             self._hall.give_up(one.load_id, one.weight, at_once=not one.sent)
-            by = f"instance {instance.id} (priority {priority.value} over {self._value(one)})"
+            by = f"instance {instance.id} (priority {priority.value} over {self._value[one.task]})"
             displaced = replace(one.instance, preempted_by=by)
             self._put(Wish(displaced, f"moved from {one.device}, where its place was taken by {by}"))
-
-    def _value(self, one: Held) -> int:
-        return self._policies.priority(one.instance).value
 
 
 def settle(

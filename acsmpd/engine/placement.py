@@ -5,7 +5,6 @@ from __future__ import annotations
 from peewee import JOIN
 
 from acsmpd.clock import Moment
-from acsmpd.decide import placement
 from acsmpd.decide.failover import Failover
 from acsmpd.decide.hall import Hall
 from acsmpd.decide.policies import Policies
@@ -13,7 +12,7 @@ from acsmpd.decide.settling import Decision, Wish, settle
 from acsmpd.engine.core import Core
 from acsmpd.engine.moves import Losses, Shaken, waits
 from acsmpd.engine.seating import hall_of, held_places
-from acsmpd.model import Ability, Device, InstanceRow, Place, TaskRow
+from acsmpd.model import Device, InstanceRow, TaskRow
 from acsmpd.store import devices, packages, plans, policies
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Task
@@ -75,10 +74,11 @@ class Placement:
         ]
         if wishes:
             hall = hall_of(self._core, tx, abilities, known)
-            held = [one for one in held_places(tx) if one.instance.id not in moves] if rules.preempt else []
+            preempts = any(rules.priority(wish.instance).preempts for wish in wishes)
+            held = [one for one in held_places(tx) if one.instance.id not in moves] if preempts else []
             for decision in settle(wishes, hall, rules, held):
                 move = moves.get(decision.instance.id, (None, Failover()))[1]
-                self._write(tx, decision, move, hall, abilities, known, now)
+                self._write(tx, decision, move, hall, known, now)
         return due
 
     def _moves(
@@ -105,8 +105,7 @@ class Placement:
         plans.stand_alone(tx, row)
 
     def _write(
-        self, tx: Tx, decision: Decision, move: Failover, hall: Hall, abilities: list[Ability],
-        known: dict[str, Device], now: Moment,
+        self, tx: Tx, decision: Decision, move: Failover, hall: Hall, known: dict[str, Device], now: Moment
     ) -> None:  # fmt: skip
         instance = decision.instance
         for one in decision.evicts:
@@ -119,23 +118,15 @@ class Placement:
             return
         if move.moves is not None and move.keeps != move.moves.task.id:
             self._give_up(tx, move.moves.task.id, now)
-        self._take(tx, instance, decision.place, move.keeps, now)
+        plans.give_place(tx, instance.id, decision.place, move.keeps, now.wall_ms)
         if decision.place.load_id is not None:
-            package = hall.package_at(decision.place.load_id)
-            plans.serve(tx, instance.id, placement.capabilities_at(instance, abilities, package))
+            plans.serve(tx, instance.id, hall.served_at(instance, decision.place.load_id))
 
     def _free(self, tx: Tx, move: Failover, known: dict[str, Device], now: Moment) -> None:
         """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""
         device = known.get(move.moves.task.device) if move.moves else None
         if move.moves is not None and device is not None and device.state not in ("lost", "gone"):
             self._give_up(tx, move.moves.task.id, now)
-
-    def _take(self, tx: Tx, instance: InstanceRow, choice: Place, replaces: int | None, now: Moment) -> None:
-        plans.add_task(
-            tx, instance_id=instance.id, device=choice.device, load_id=choice.load_id, labels=choice.labels,
-            capabilities=list(choice.capabilities), why=choice.reason, replaces=replaces,
-            created_ms=now.wall_ms, changed_ms=now.wall_ms,
-        )  # fmt: skip
 
 
 def _left(move: Failover, known: dict[str, Device]) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from peewee import JOIN, fn
 
-from acsmpd.model import InstanceRow, TaskRow
+from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number, struct, structs
 from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task
@@ -80,13 +80,15 @@ def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
 
 
 def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
-    """Say which capability serves which event (event -> capability)."""
+    """Say which capability serves which event (event -> capability).
+
+    The plus keeps SQLite from going through all instances with that event.
+    """
     for event, capability in served.items():
-        tx.run(
-            InstanceEvent.update(capability=capability).where(
-                InstanceEvent.instance_id == instance_id, InstanceEvent.event_id == event
-            )
-        )
+        tx.sql(
+            "UPDATE instance_event SET capability = ? WHERE instance_id = ? AND +event_id = ?",
+            capability, instance_id, event,
+        )  # fmt: skip
 
 
 def change_instance(tx: Tx, instance_id: str, **values: Any) -> None:
@@ -181,6 +183,27 @@ def place_of(tx: Tx, instance_id: str) -> Placed | None:
 
 def add_task(tx: Tx, **values: Any) -> int:
     return int(tx.run(Task.insert(**values)))
+
+
+GIVEN = """
+    INSERT INTO task (instance_id, device, load_id, labels, capabilities, why, replaces, created_ms, changed_ms,
+        wanted, sent, task_id, status, reason, revision, policy, attempts, parked, missing)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, '', 'PENDING', '', 0, '', 0, 0, 0)
+"""
+
+
+def give_place(tx: Tx, instance_id: str, place: Place, replaces: int | None, now_ms: int) -> None:
+    """A new place for an instance. `replaces`: the row of the one it stands in for.
+
+    `add_task` of one that is to run; said by hand, since ten thousand may come at once.
+    """
+    labels, capabilities = (
+        Task.labels.db_value(place.labels),
+        Task.capabilities.db_value(place.capabilities),
+    )
+    tx.sql(
+        GIVEN, instance_id, place.device, place.load_id, labels, capabilities, place.reason, replaces, now_ms, now_ms
+    )  # fmt: skip
 
 
 def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:

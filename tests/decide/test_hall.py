@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from acsmpd.decide import hall as hall_module
 from acsmpd.decide.hall import NEAREST, PACK, SPREAD, Hall, place
 from acsmpd.model import Device, Family, Place, Seat
 from tests.decide.rows import QUICK, ability, device, instance, known, seat, wants
@@ -209,14 +210,18 @@ def test_one_after_the_other_they_spread_evenly_and_never_overfill(
 
 # --- why it is where it is -----------------------------------------------------------------------------------
 
-LONE = "placed on d1: 0 of 4 streams taken, the only fitting service with room"
+LONE = "placed on d1: 0 of 4 streams taken, the only fitting service"
 
 
 @pytest.mark.parametrize(
     ("more", "seats", "reason"),
     [
         ({}, [seat("l1")], LONE),
-        ({}, [seat("l1"), seat("l2", on="d2", used=4)], LONE),
+        (
+            {},
+            [seat("l1"), seat("l2", on="d2", used=4)],
+            "placed on d1: 0 of 4 streams taken, the least taken of 2 services",
+        ),
         (
             {},
             [seat("l1", used=2), seat("l2", on="d2", used=1)],
@@ -346,3 +351,31 @@ def test_whoever_comes_gets_the_same_place_from_the_same_hall(
         taken[str(found.load_id)] += found.weight
         size = sizes[str(found.load_id)]
         assert size is None or taken[str(found.load_id)] <= size
+
+
+def test_more_kinds_of_work_than_are_remembered_get_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    seats = [seat(f"l{n}", on=f"d{n}") for n in range(4)]
+    kinds = [wants("INTRUSION", device=f"d{n % 4}") for n in range(12)] + [wants("INTRUSION")] * 4
+
+    def all_places() -> list[Place | str]:
+        hall, found = Hall([ability("A")], seats, known("d0", "d1", "d2", "d3")), []
+        for one in kinds:
+            found.append(hall.place(one))
+            if isinstance(found[-1], Place):
+                hall.take(found[-1])
+        return found
+
+    plenty = all_places()
+    monkeypatch.setattr(hall_module, "REMEMBERED", 2)
+    assert all_places() == plenty
+
+
+def test_a_place_that_was_given_up_is_found_again() -> None:
+    """One that was full has been put out of sight."""
+    hall = Hall([ability("A")], [seat("l1", capacity=1)], known("d1"))
+    first = hall.place(wants("INTRUSION"))
+    assert isinstance(first, Place)
+    hall.take(first)
+    assert isinstance(hall.place(wants("INTRUSION")), str)
+    hall.give_up("l1", 1, at_once=True)
+    assert hall.place(wants("INTRUSION")) == first

@@ -9,10 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acsmpd.decide.nearness import NOWHERE, Where, apart, place_of_stream, region_of, within, words
-from tests.decide.rows import QUICK, device
+from acsmpd.decide.nearness import (
+    NOWHERE,
+    Where,
+    apart,
+    place_of_device,
+    place_of_stream,
+    region_of,
+    within,
+    words,
+)
+from tests.decide.rows import QUICK
+from tests.decide.rows import device as row
 
 HERE = {"Longitude": 116.4, "Latitude": 39.9}
+
+
+def device(**more: Any) -> Where:
+    return place_of_device(row(**more))
 
 
 def stream(**where: Any) -> dict[str, Any]:
@@ -74,7 +88,7 @@ def test_regions_lie_in_one_another() -> None:
     assert within("City/East", "city")
     assert within("city", "")
     assert not within("city", "city/east")
-    assert region_of(device(location={"Text": " city/east "})) == "city/east"
+    assert region_of(row(location={"Text": " city/east "})) == "city/east"
 
 
 degrees = st.tuples(st.floats(-180, 180), st.floats(-90, 90))

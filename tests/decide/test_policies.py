@@ -57,17 +57,3 @@ def test_without_policies_all_is_as_it_was() -> None:
     assert Policies().of(wants("INTRUSION")) == DEFAULT
     assert (DEFAULT.strategy, DEFAULT.failover, DEFAULT.delay_seconds) == ("spread", "gap", 0)
     assert Policies().priority(wants("X", priority_class="urgent")) == Priority(0, False)
-
-
-@pytest.mark.parametrize(
-    ("policies", "anybody"),
-    [
-        ([], False),
-        ([CLIMB], False),
-        ([GLOBAL], True),
-        ([Policy(preempts=True)], True),
-        ([Policy(classes=(PriorityClass("calm", 3, preempts=False),))], False),
-    ],
-)
-def test_whether_anybody_preempts_is_known_before_anybody_is_asked(policies: Any, anybody: bool) -> None:
-    assert Policies(policies).preempt is anybody

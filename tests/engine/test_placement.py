@@ -191,7 +191,7 @@ def test_a_running_instance_says_why_it_is_where_it_is(works: Bench) -> None:
     works.load()
     works.instance()
     works.run(8)
-    where = f"placed on {CODE}: 0 of 8 streams taken, the only fitting service with room"
+    where = f"placed on {CODE}: 0 of 8 streams taken, the only fitting service"
     assert (shown(works)["Status"], shown(works)["Reason"]) == ("RUNNING", where)
     assert works.row().reason == ""  # it stands with the place: what is well is not looked at again
     with works.store.read() as tx:

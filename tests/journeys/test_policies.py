@@ -204,7 +204,7 @@ def test_an_urgent_camera_takes_a_place_and_all_say_why(tmp_path: Path) -> None:
         is_running = lambda data: data["Status"] == "RUNNING"  # noqa: E731
         told = [site.until(f"/ACSMP/TaskInstances/{one}", is_running)["Reason"] for one in (first, second)]
         where = f"placed on {cad.code}: "
-        assert told == [f"{where}{n} of 2 streams taken, the only fitting service with room" for n in (0, 1)]
+        assert told == [f"{where}{n} of 2 streams taken, the only fitting service" for n in (0, 1)]
         [urgent] = start(site, task_info(url="rtsp://10.0.0.9/c", PriorityClass="urgent"))
         site.until(f"/ACSMP/TaskInstances/{urgent}", is_running)
         lost = site.until(f"/ACSMP/TaskInstances/{second}", lambda data: data["Status"] == "PENDING")
