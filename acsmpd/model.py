@@ -222,6 +222,9 @@ class Device(Struct, frozen=True, kw_only=True):
     approved: bool = True
     enabled: bool = True
     maintenance: bool = False
+    organisation: str = ""
+    network: str = ""
+    location: dict[str, Any] | None = None  # Text, Longitude, Latitude
 
     @property
     def takes_steps(self) -> bool:
@@ -231,6 +234,15 @@ class Device(Struct, frozen=True, kw_only=True):
     @property
     def takes_new_work(self) -> bool:
         return self.takes_steps and not self.maintenance
+
+    @property
+    def standing(self) -> str:
+        """In one word or two: what keeps it from new work, else its state."""
+        if not self.enabled:
+            return "disabled"
+        if not self.approved:
+            return "not approved"
+        return "in maintenance" if self.takes_steps and self.maintenance else self.state
 
 
 class CopyRow(Struct, frozen=True, kw_only=True):
@@ -283,6 +295,13 @@ class TaskRow(Struct, frozen=True, kw_only=True):
     reason: str = ""
     policy: str = ""
     labels: dict[str, Any] | None = None
+    capabilities: list[str] | None = None
+    replaces: int | None = None  # the row of the place that stays until this one is seen running
+
+    @property
+    def weight(self) -> int:
+        """Streams it takes: one for each capability."""
+        return max(1, len(self.capabilities or ()))
 
 
 class InstanceRow(Struct, frozen=True, kw_only=True):
@@ -300,6 +319,12 @@ class InstanceRow(Struct, frozen=True, kw_only=True):
     revision: int
     status: str
     reason: str = ""
+    priority_class: str = ""
+    preempted_by: str = ""  # who took its last place, in words
+
+    @property
+    def pinned(self) -> bool:
+        return bool(self.device or self.service_id)
 
 
 WAITING, STARTING, RUNNING, STOPPING, LEAVING, SERVED = (
@@ -339,6 +364,8 @@ class Seat(Struct, frozen=True):
     origin: str = ""  # who loaded it: "" this site, else a platform above
     facility_id: str = ""
     ours: bool = True  # False: somebody else loaded it; with which licence and Env is not known
+    misfit: str = ""  # why the cards of the device are not what its package asks for
+    leaving: int = 0  # of `used`: streams of tasks that are to go
 
 
 class ForeignStream(Struct, frozen=True):
@@ -351,12 +378,50 @@ class ForeignStream(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """The choice: on which device, on which load (None on a direct device), with which capabilities."""
+    """The choice: on which device, on which load (None on a direct device), with which capabilities, and why."""
 
     device: str
     load_id: str | None
     labels: dict[str, Any] | None
     capabilities: tuple[str, ...]
+    reason: str = ""
+
+    @property
+    def weight(self) -> int:
+        """Streams it takes: one for each capability."""
+        return max(1, len(self.capabilities))
+
+
+class PriorityClass(Struct, frozen=True):
+    """A class instances may name. `preempts`: one of it may take the place of one of lower value."""
+
+    name: str
+    value: int
+    preempts: bool = True
+
+
+class Scaling(Struct, frozen=True, kw_only=True):
+    """How many replicas a package has, by how much of their streams is used."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    target_use: int = 80  # per cent of the streams
+    cooldown_seconds: int = 300
+    per_region: bool = False  # each region by itself, else the site as a whole
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """How the work of one capability ("": all that have none of their own) is placed and moved."""
+
+    id: str = ""
+    capability: str = ""
+    strategy: str = "spread"  # spread | pack | nearest
+    failover: str = "gap"  # gap | double
+    delay_seconds: int = 0  # how long a place must have been lost before its work moves
+    priority: int = 0
+    preempts: bool = False
+    classes: tuple[PriorityClass, ...] = ()
+    scaling: Scaling | None = None
 
 
 class CardShare(Struct, frozen=True):

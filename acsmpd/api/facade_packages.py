@@ -27,7 +27,7 @@ from acsmpd.spec.messages.cad import (
 from acsmpd.spec.reading import read_form
 from acsmpd.store import asks, packages, services
 from acsmpd.store.database import Tx
-from acsmpd.store.installs import add_load, serving_device
+from acsmpd.store.installs import serving_device
 from acsmpd.store.tables import Load, Package, Service
 
 PACKAGE_ID = re.compile(r"[0-9]{40}")
@@ -224,7 +224,7 @@ def start_service(
         )
     else:
         services.change_service(tx, service_id, **values)
-    add_load(tx, service_id, package["id"], code, 0, now_ms)
+    services.add_replica(tx, service_id, package["id"], code, 0, now_ms)
     return service_id
 
 

@@ -137,7 +137,9 @@ def _info(row: dict[str, Any]) -> AlgoTaskInfo:
         info = msgspec.convert(row["info"], AlgoTaskInfo, strict=False)
     except msgspec.ValidationError as error:
         raise faults.Conflict(cannot + f"what the computility tells of it is not whole: {error}") from error
-    return replace(info, algo_service_id=None, computility_code=None, restart_policy=None)
+    return replace(
+        info, algo_service_id=None, computility_code=None, restart_policy=None, priority_class=None
+    )
 
 
 def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: int) -> None:
@@ -152,7 +154,8 @@ def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: i
         tx, instance_id=instance_id, device=row["device"], load_id=load.load_id if load else None,
         wanted="running" if on else "paused", sent=True, task_id=row["task_id"], status=row["status"],
         policy=row["policy"] or "NEVER", capabilities=list(dict.fromkeys(served.values())),
-        revision=NEVER_TOLD, created_ms=now_ms, changed_ms=now_ms,
+        revision=NEVER_TOLD, why=f"adopted on {row['device']}, where it ran already", created_ms=now_ms,
+        changed_ms=now_ms,
     )  # fmt: skip
 
 

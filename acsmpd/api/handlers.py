@@ -10,6 +10,7 @@ from acsmpd.api import (
     packages,
     people,
     plans,
+    policies,
     registration,
     results,
     rollouts,
@@ -18,6 +19,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    computility, copies, facade, foreign, instances, links, packages, people, plans, registration, results, rollouts,
-    services,     system,
+    computility, copies, facade, foreign, instances, links, packages, people, plans, policies, registration, results,
+    rollouts, services, system,
 )  # fmt: skip

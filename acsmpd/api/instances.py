@@ -18,7 +18,7 @@ from acsmpd.decide.streams import device_id_of
 from acsmpd.model import InstanceRow
 from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
-from acsmpd.store import devices, packages, plans, rounds, services
+from acsmpd.store import devices, packages, plans, policies, rounds, services
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import equal, is_number, packed_page_of
 from acsmpd.store.tables import Instance, Plan, Task
@@ -41,6 +41,8 @@ def add(
     body = verbatim(info)
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
     _check_pins(tx, device, service_id, path)
+    priority_class = "" if origin else info.priority_class or ""  # a platform above has classes of its own
+    _check_class(tx, priority_class, path)
     instance_id, runs = str(uuid.uuid4()), on and plan_id not in held_plans(platform, tx, {plan_id}, now_ms)
     row = InstanceRow(
         id=instance_id, number=0, plan_id=plan_id, origin=origin, type=kind, info=body, restart_policy=restart,
@@ -51,8 +53,8 @@ def add(
         tx, [(event, "") for event in placement.events_of(body)], id=instance_id, plan_id=plan_id,
         origin=origin, caller_id=caller_id, type=kind, info=body, receive_urls=receive_urls(body),
         restart_policy=info.restart_policy or restart, service_id=service_id, device=device, on=runs, started=on,
-        status="PENDING" if runs else "PAUSED", stream_device_id=device_id_of(body), created_ms=now_ms,
-        changed_ms=now_ms,
+        priority_class=priority_class, status="PENDING" if runs else "PAUSED", stream_device_id=device_id_of(body),
+        created_ms=now_ms, changed_ms=now_ms,
     )  # fmt: skip
     return instance_id
 
@@ -78,6 +80,18 @@ def _check_pins(tx: Tx, device: str, service_id: str, path: str) -> None:
         raise faults.NotFound(f"{path}.ComputilityCode: no computility {device}")
     if service_id and services.service(tx, service_id) is None:
         raise faults.NotFound(f"{path}.AlgoServiceID: no service {service_id}")
+
+
+def _check_class(tx: Tx, name: str, path: str) -> None:
+    """A class is one of some schedule policy; which of them counts for the instance is seen at placement."""
+    if not name:
+        return
+    there = {one.name for policy in policies.policies(tx) for one in policy.classes}
+    if name not in there:
+        raise faults.InvalidField(
+            f"{path}.PriorityClass: no schedule policy has a class {name}; "
+            f"there are: {', '.join(sorted(there)) or 'none'}"
+        )
 
 
 def _check_labels(tx: Tx, row: InstanceRow, path: str) -> None:
@@ -180,6 +194,9 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
         values["revision"] = row["revision"] + 1
     if asked.restart_policy and asked.restart_policy != row["restart_policy"]:
         values |= {"restart_policy": asked.restart_policy, "revision": row["revision"] + 1}
+    if asked.priority_class is not None and not row["origin"]:
+        _check_class(tx, asked.priority_class, "$")
+        values["priority_class"] = asked.priority_class
     if asked.computility_code is not None or asked.algo_service_id is not None:
         values |= _new_pins(tx, row, asked, now_ms)
     values["stream_device_id"] = device_id_of(body)
@@ -289,7 +306,7 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
     rows = tx.rows(Instance.select(*columns).where(Instance.deleted == False, *conditions))
     ids = [row["id"] for row in rows]
     turned = [row["id"] for row in rows if row["started"] is not on]
-    plans.change_instances(tx, Instance.id.in_(turned), started=on, changed_ms=now_ms)
+    plans.change_instances(tx, Instance.id.in_(turned), started=on, preempted_by="", changed_ms=now_ms)
     if not on:
         running = [row["id"] for row in rows if row["on"]]
         plans.change_instances(tx, Instance.id.in_(running), on=False, changed_ms=now_ms)

@@ -24,7 +24,7 @@ from acsmpd.spec.messages.services import (
 )
 from acsmpd.store import plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.installs import Wanted, add_load, package_of, serving_device
+from acsmpd.store.installs import Wanted, package_of, serving_device
 from acsmpd.store.installs import install as install_on
 from acsmpd.store.rows import joined_page_of
 from acsmpd.store.tables import Load, Package, Service, Task
@@ -224,7 +224,7 @@ def update_service(platform: Platform, call: Call) -> Reply:
 def _rescale(
     platform: Platform, tx: Tx, service: dict[str, Any], device: Device, replicas: int | None, now_ms: int
 ) -> None:
-    """Loads numbered from 0 up; the first one is what a search shows of the service, so the last ones go."""
+    """Only this box runs several replicas of one service."""
     if replicas is None or replicas == service["replicas"]:
         return
     if device.family is not Family.LOCAL:
@@ -232,14 +232,7 @@ def _rescale(
             f"computility {device.code} runs one replica of a package, not {replicas}"
         )
     _check_replicas(platform, replicas)
-    here = (Load.service_id == service["id"], Load.wanted == True)
-    there = {row["replica"]: row["id"] for row in tx.rows(Load.select(Load.id, Load.replica).where(*here))}
-    for number in sorted(set(range(replicas)) - set(there)):
-        add_load(tx, service["id"], service["package_id"], device.code, number, now_ms)
-    for number, load_id in there.items():
-        if number >= replicas:
-            services.unwant_load(tx, load_id, now_ms)
-    services.change_service(tx, service["id"], replicas=replicas)
+    services.rescale(tx, service["id"], service["package_id"], device.code, replicas, now_ms)
 
 
 def _reconfigure(
@@ -270,7 +263,7 @@ def _reconfigure(
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):
         services.unwant_load(tx, load.id, now_ms)
-        add_load(tx, service["id"], package["id"], device.code, number, now_ms)
+        services.add_replica(tx, service["id"], package["id"], device.code, number, now_ms)
     return str(package["id"])
 
 

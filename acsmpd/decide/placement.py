@@ -1,13 +1,12 @@
-"""Where an instance runs: a pure choice among the services that are there (conventions sections 3, 6, 11)."""
+"""What an instance asks for, who could serve it, and who may be carrying the streams of others (conventions 3, 6)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
-from acsmpd.model import Ability, Device, ForeignStream, InstanceRow, Place, Seat
+from acsmpd.model import Ability, ForeignStream, InstanceRow, Seat
 
 
 def events_of(info: Mapping[str, Any]) -> tuple[str, ...]:
@@ -19,6 +18,13 @@ def events_of(info: Mapping[str, Any]) -> tuple[str, ...]:
 def fold(text: object) -> str:
     """Names and versions are compared without case, space, hyphen, underscore."""
     return str(text or "").casefold().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def asked_by(instance: InstanceRow) -> tuple[Any, ...]:
+    """What decides who could serve the instance: equal for equal work."""
+    labels = instance.info.get("Labels") or {}
+    name, version = fold(labels.get("AlgoCaBinName")), fold(labels.get("Version"))
+    return (instance.type, events_of(instance.info), name, version)
 
 
 def candidates(instance: InstanceRow, abilities: Sequence[Ability]) -> dict[str, list[Ability]]:
@@ -41,23 +47,6 @@ def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
     """A sortable form of a version: words before the end before numbers (1.10 > 1.9.1 > 1.9 > 1.9-rc)."""
     parts = version.replace("-", ".").replace("_", ".").split(".")
     return (*((2, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (1, 0, ""))
-
-
-def place(
-    instance: InstanceRow,
-    abilities: Sequence[Ability],
-    seats: Sequence[Seat],
-    devices: Mapping[str, Device],
-    streams: Mapping[str, int] = MappingProxyType({}),
-) -> Place | str:
-    """A place for the instance, or the reason in words why it waits. `streams`: taken on direct devices."""
-    pinned = devices.get(instance.device) if instance.device else None
-    if instance.device and pinned is None:
-        return f"computility {instance.device} is not known"
-    if pinned is not None and not pinned.support_services:
-        return _direct(pinned, streams.get(pinned.code, 0))
-    chosen = _best_seat(instance, abilities, seats, devices)
-    return chosen if isinstance(chosen, Place) else _or_direct(instance, chosen, devices, streams)
 
 
 def capabilities_at(instance: InstanceRow, abilities: Sequence[Ability], package_id: str) -> dict[str, str]:
@@ -95,92 +84,3 @@ def taken_by_others(
     for stream in streams:
         taken.update(seat.load_id for seat in carriers(stream, seats, abilities))
     return taken
-
-
-def _best_seat(
-    instance: InstanceRow, abilities: Sequence[Ability], seats: Sequence[Seat], devices: Mapping[str, Device]
-) -> Place | str:
-    by_event = candidates(instance, abilities)
-    lacking = [event for event, found in by_event.items() if not found]
-    if lacking:
-        return f"no imported capability serves {', '.join(lacking)} for {instance.type}"
-    options = []
-    for seat in seats:
-        if instance.service_id and seat.service_id != instance.service_id:
-            continue
-        if seat.origin != instance.origin:
-            continue  # the site's work and a platform's work stay strangers
-        if instance.device and seat.device != instance.device:
-            continue
-        picked = _abilities_at(seat, by_event)
-        if picked is not None:
-            options.append((seat, picked))
-    if not options:
-        return "no service of a fitting package is loaded" + (
-            f" on {instance.device}" if instance.device else ""
-        )
-    return _choose(options, devices)
-
-
-def _abilities_at(seat: Seat, by_event: Mapping[str, list[Ability]]) -> tuple[Ability, ...] | None:
-    """One ability of the seat's package for every event, or None; without events any ability will do."""
-    picked = []
-    for found in by_event.values():
-        here = [ability for ability in found if ability.package_id == seat.package_id]
-        if not here:
-            return None
-        picked.append(here[0])
-    return tuple(picked)
-
-
-def _choose(options: list[tuple[Seat, tuple[Ability, ...]]], devices: Mapping[str, Device]) -> Place | str:
-    ready = [(seat, picked) for seat, picked in options if _ready(seat, devices)]
-    if not ready:
-        return "no fitting service is running on a computility that takes work"
-    free = [(s, p) for s, p in ready if s.capacity is None or s.capacity - s.used >= max(1, _weight(p))]
-    if not free:
-        return f"all streams of the {len(ready)} fitting services are taken"
-    free.sort(
-        key=lambda option: (not option[0].ours, _load_of(option[0]), option[0].device, option[0].load_id)
-    )
-    free.sort(key=lambda option: max((version_key(a.version) for a in option[1]), default=()), reverse=True)
-    seat, picked = free[0]
-    labels = {"AlgoCaBinName": picked[0].package_name, "Version": picked[0].version} if picked else None
-    return Place(seat.device, seat.load_id, labels, tuple(dict.fromkeys(a.code for a in picked)))
-
-
-def _ready(seat: Seat, devices: Mapping[str, Device]) -> bool:
-    device = devices.get(seat.device)
-    return seat.running and device is not None and device.takes_new_work
-
-
-def _weight(picked: tuple[Ability, ...]) -> int:
-    return len({ability.code for ability in picked})
-
-
-def _load_of(seat: Seat) -> float:
-    """How full a seat is, 0 to 1; one of unknown capacity counts by its streams."""
-    return seat.used / seat.capacity if seat.capacity else seat.used / 1000
-
-
-def _direct(device: Device, used: int) -> Place | str:
-    if not device.takes_new_work:
-        return f"computility {device.code} is {device.state}"
-    if used >= device.stream_limit:
-        return f"all {device.stream_limit} streams of computility {device.code} are taken"
-    return Place(device.code, None, None, ())
-
-
-def _or_direct(
-    instance: InstanceRow, reason: str, devices: Mapping[str, Device], streams: Mapping[str, int]
-) -> Place | str:
-    """A direct device takes by itself only what an operator has said it can (conventions section 6)."""
-    if instance.device or instance.service_id:
-        return reason
-    wanted = set(events_of(instance.info))
-    for device in sorted(devices.values(), key=lambda found: found.code):
-        offered = set(device.capabilities or [])
-        free = device.takes_new_work and streams.get(device.code, 0) < device.stream_limit
-        if not device.support_services and wanted and wanted <= offered and free:
-            return Place(device.code, None, None, ())
-    return reason

@@ -13,10 +13,19 @@ class Status(Struct, frozen=True):
 
 
 def instance_status(
-    instance: InstanceRow, task: TaskRow | None, device: Device | None, *, waiting: str = "", failed: str = ""
+    instance: InstanceRow,
+    task: TaskRow | None,
+    device: Device | None,
+    *,
+    waiting: str = "",
+    moving: bool = False,
+    failed: str = "",
 ) -> Status:
-    """`task`: its present place or None; `waiting`: why placement found none (conventions section 11); `failed`: why
-    its last turn in an inspection was none."""
+    """`task`: its present place or None; `waiting`: why placement found none (conventions section 11).
+
+    `moving`: it moves by itself when its computility stays away. `failed`: why its last turn in an inspection was
+    none.
+    """
     if not instance.on:
         if task is not None and task.status == "RUNNING" and task.sent:
             return Status("RUNNING", "being stopped")
@@ -26,7 +35,8 @@ def instance_status(
     if task is None:
         return Status("PENDING", waiting or "waiting for a place")
     if device is not None and device.state in ("lost", "gone"):
-        return Status("ERROR", f"computility {device.code} is {device.state}; {waiting or 'no other place'}")
+        word = "PENDING" if moving else "ERROR"
+        return Status(word, f"computility {device.code} is {device.state}; {waiting or 'no other place'}")
     if task.parked:
         return Status("ERROR", task.reason)
     seen = task.status if task.sent else "PENDING"

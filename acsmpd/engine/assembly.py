@@ -22,6 +22,7 @@ from acsmpd.engine.placement import Placement
 from acsmpd.engine.relay import Relay
 from acsmpd.engine.rollouts import Rollouts
 from acsmpd.engine.rounds import Rounds
+from acsmpd.engine.scaling import Scaler
 from acsmpd.engine.statuses import Statuses
 from acsmpd.engine.upstream import Upstreams
 from acsmpd.model import Family
@@ -65,6 +66,7 @@ class Assembly:
             Hours(core),
             Rounds(core),
             placement,
+            Scaler(core),
             self._deployments,
             observations,
             Statuses(core, placement),

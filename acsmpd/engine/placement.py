@@ -2,63 +2,46 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
-
-from msgspec.structs import replace
 from peewee import JOIN
 
 from acsmpd.clock import Moment
-from acsmpd.decide import placement
+from acsmpd.decide.failover import Failover
+from acsmpd.decide.hall import Hall
+from acsmpd.decide.policies import Policies
+from acsmpd.decide.settling import Decision, Wish, settle
 from acsmpd.engine.core import Core
-from acsmpd.model import Ability, Device, Family, ForeignStream, InstanceRow, Place, Seat, TaskRow
-from acsmpd.store import devices, foreign, packages, plans, services
+from acsmpd.engine.moves import Losses, Shaken, waits
+from acsmpd.engine.seating import hall_of, held_places
+from acsmpd.model import Device, InstanceRow, TaskRow
+from acsmpd.store import devices, packages, plans, policies
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Instance, Load, Package, Task
-
-NO_FAILOVER = (Family.CAP,)
-"""A cut line to a site must not double its work (conventions section 11)."""
+from acsmpd.store.tables import Instance, Task
 
 
 class Placement:
-    """Reads wishes and seats, writes tasks; the choice itself is decide/placement."""
+    """Reads wishes and seats, writes tasks; the choice itself is decide/settling, what moves decide/failover."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._losses = Losses()
         self.waiting: dict[str, str] = {}
-        """instance id -> why it has no place; read by the statuses duty of the same pass"""
+        """instance id -> why it has no place, or no better one; read by the statuses duty of the same pass"""
+        self.moving: set[str] = set()
+        """of them: those that move when their computility stays away for longer"""
 
-    def ensure(self, now: Moment) -> None:
+    def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
             unplaced = plans.unplaced_instances(tx)
-            stranded = self._stranded(tx)
+            shaken = self._losses.shaken(tx, devices.all_devices(tx), now)
             idle = self._to_pause_or_free(tx)
-        if not unplaced and not stranded and not idle:
-            self.waiting.clear()
-            return
+        self.waiting.clear()
+        self.moving.clear()
+        if not unplaced and not shaken and not idle:
+            return None
         with self._core.store.write() as tx:
             for task, wanted in idle:
                 plans.change_task(tx, task.id, wanted=wanted, parked=False, changed_ms=now.wall_ms)
-            self._place(tx, unplaced, stranded, now)
-
-    # --- what has to move ------------------------------------------------------------------------------
-
-    def _stranded(self, tx: Tx) -> list[tuple[InstanceRow, TaskRow]]:
-        """Wanted instances whose place is lost for good: device gone or lost, or its load no longer wanted."""
-        known = devices.all_devices(tx)
-        lost = {d.code for d in known.values() if d.state in ("lost", "gone") and d.family not in NO_FAILOVER}
-        unloading = {load.id for load in services.loads(tx, Load.wanted == False)}
-        rows = plans.tasks(
-            tx, Task.wanted == "running", Task.device.in_(sorted(lost)) | Task.load_id.in_(sorted(unloading))
-        )
-        found = []
-        for task in rows:
-            instance = plans.instances(tx, Instance.id == task.instance_id)
-            if instance and instance[0].on and not instance[0].deleted:
-                movable = not instance[0].device and not instance[0].service_id
-                if movable or task.load_id in unloading:
-                    found.append((instance[0], task))
-        return found
+            return self._place(tx, unplaced, shaken, now) if unplaced or shaken else None
 
     def _to_pause_or_free(self, tx: Tx) -> list[tuple[TaskRow, str]]:
         """Tasks whose instance is off (pause), on again (run) or deleted (go)."""
@@ -81,83 +64,76 @@ class Placement:
 
     # --- where to ----------------------------------------------------------------------------------------
 
-    def _place(
-        self, tx: Tx, unplaced: list[InstanceRow], stranded: list[tuple[InstanceRow, TaskRow]], now: Moment
-    ) -> None:
-        self.waiting.clear()
-        if not unplaced and not stranded:
-            return
+    def _place(self, tx: Tx, unplaced: list[InstanceRow], shaken: list[Shaken], now: Moment) -> float | None:
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
-        theirs = foreign.streams(tx)
-        seats = {
-            seat.load_id: seat for seat in self._seats(tx, [*theirs, *self._adrift(tx)], abilities, known)
-        }
-        streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
-        for instance, task in [*stranded, *((one, None) for one in unplaced)]:
-            choice = placement.place(instance, abilities, list(seats.values()), known, streams)
-            if isinstance(choice, str):
-                self.waiting[instance.id] = choice
-                self._free(tx, task, known, now)
-                continue
-            if task is not None:
-                plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
-            self._take(tx, instance, choice, abilities, seats, now)
-            if choice.load_id is None:
-                streams[choice.device] += 1
-
-    def _free(self, tx: Tx, task: TaskRow | None, known: dict[str, Device], now: Moment) -> None:
-        """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""
-        device = known.get(task.device) if task else None
-        if task is not None and device is not None and device.state not in ("lost", "gone"):
-            plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now.wall_ms)
-
-    def _take(
-        self, tx: Tx, instance: InstanceRow, choice: Place, abilities: list[Ability],
-        seats: dict[str, Seat], now: Moment,
-    ) -> None:  # fmt: skip
-        plans.add_task(
-            tx, instance_id=instance.id, device=choice.device, load_id=choice.load_id, labels=choice.labels,
-            capabilities=list(choice.capabilities), created_ms=now.wall_ms, changed_ms=now.wall_ms,
-        )  # fmt: skip
-        if choice.load_id is not None:
-            seat = seats[choice.load_id]
-            plans.serve(tx, instance.id, placement.capabilities_at(instance, abilities, seat.package_id))
-            weight = max(1, len(choice.capabilities))
-            seats[choice.load_id] = replace(seat, used=seat.used + weight)
-
-    def _adrift(self, tx: Tx) -> list[ForeignStream]:
-        """Tasks of ours that may run on a device nobody knows on which of its services."""
-        rows = plans.adrift(tx)
-        return [
-            ForeignStream(row["device"], placement.events_of(row["info"]), "", row["info"].get("Labels"))
-            for row in rows
+        rules = Policies(policies.policies(tx), abilities)
+        moves, due = self._moves(tx, shaken, rules, now)
+        wishes = [
+            *(Wish(instance, _left(move, known)) for instance, move in moves.values()),
+            *(Wish(instance) for instance in unplaced),
         ]
+        if wishes:
+            hall = hall_of(self._core, tx, abilities, known)
+            preempts = any(rules.priority(wish.instance).preempts for wish in wishes)
+            held = [one for one in held_places(tx) if one.instance.id not in moves] if preempts else []
+            for decision in settle(wishes, hall, rules, held):
+                move = moves.get(decision.instance.id, (None, Failover()))[1]
+                self._write(tx, decision, move, hall, known, now)
+        return due
 
-    def _seats(
-        self, tx: Tx, others: list[ForeignStream], abilities: list[Ability], known: dict[str, Device]
-    ) -> list[Seat]:
-        """Every service there is, with what is taken of it; where an operator says there are none, there are none."""
-        used = services.used_streams(tx)
-        manifests = {
-            row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))
-        }
-        local = self._core.local_code
-        origins = services.origins(tx)
-        seats = [
-            Seat(
-                load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
-                used.get(load.id, 0), self._capacity(manifests.get(load.package_id), load.device == local),
-                origins.get(load.service_id, ""), load.facility_id, load.ours,
-            )
-            for load in services.loads(tx, Load.wanted == True)
-            if load.device in known and known[load.device].support_services
-        ]  # fmt: skip
-        taken = placement.taken_by_others(others, seats, abilities)
-        return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]
+    def _moves(
+        self, tx: Tx, shaken: list[Shaken], rules: Policies, now: Moment
+    ) -> tuple[dict[str, tuple[InstanceRow, Failover]], float | None]:
+        """Give up places that stand in for one that is back, or were stood in for; what moves now, and when next."""
+        moves, dues = {}, []
+        for one in shaken:
+            verdict = one.judged(rules)
+            for row in verdict.gone:
+                self._give_up(tx, row, now)
+            if verdict.moves is not None:
+                moves[one.instance.id] = (one.instance, verdict)
+            elif verdict.wait_seconds:
+                self.waiting[one.instance.id] = waits(
+                    one.new.task.device, rules.of(one.instance).delay_seconds
+                )
+                self.moving.add(one.instance.id)
+                dues.append(now.mono + verdict.wait_seconds)
+        return moves, min(dues, default=None)
 
-    def _capacity(self, manifest: dict[str, Any] | None, local: bool) -> int | None:
-        """Streams one replica carries: what the package says, else our own limit here, else unknown."""
-        for xpu in (manifest or {}).get("xpu") or []:
-            if xpu.get("stream_video_quota"):
-                return int(xpu["stream_video_quota"])
-        return int(self._core.settings.runtime.stream_limit) if local else None
+    def _give_up(self, tx: Tx, row: int, now: Moment) -> None:
+        plans.change_task(tx, row, wanted="gone", parked=False, changed_ms=now.wall_ms)
+        plans.stand_alone(tx, row)
+
+    def _write(
+        self, tx: Tx, decision: Decision, move: Failover, hall: Hall, known: dict[str, Device], now: Moment
+    ) -> None:  # fmt: skip
+        instance = decision.instance
+        for one in decision.evicts:
+            self._give_up(tx, one.task, now)
+        if decision.preempted_by or instance.preempted_by:
+            plans.change_instance(tx, instance.id, preempted_by=decision.preempted_by)
+        if decision.place is None:
+            self.waiting[instance.id] = decision.reason
+            self._free(tx, move, known, now)
+            return
+        if move.moves is not None and move.keeps != move.moves.task.id:
+            self._give_up(tx, move.moves.task.id, now)
+        plans.give_place(tx, instance.id, decision.place, move.keeps, now.wall_ms)
+        if decision.place.load_id is not None:
+            plans.serve(tx, instance.id, hall.served_at(instance, decision.place.load_id))
+
+    def _free(self, tx: Tx, move: Failover, known: dict[str, Device], now: Moment) -> None:
+        """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""
+        device = known.get(move.moves.task.device) if move.moves else None
+        if move.moves is not None and device is not None and device.state not in ("lost", "gone"):
+            self._give_up(tx, move.moves.task.id, now)
+
+
+def _left(move: Failover, known: dict[str, Device]) -> str:
+    """Why an instance leaves its last place."""
+    code = move.moves.task.device if move.moves else ""
+    device = known.get(code)
+    away = device is not None and device.state in ("lost", "gone")
+    return f"moved from {code}, " + (
+        f"which is {device.state}" if device and away else "where its service ends"
+    )

@@ -48,11 +48,14 @@ class Statuses:
             task = places.get(instance.id)
             device = known.get(task.device) if task else None
             waiting = self._placement.waiting.get(instance.id, "")
+            moving = instance.id in self._placement.moving
             said = instance_status(
-                instance, task, device, waiting=waiting, failed=failures.get(instance.id, "")
-            )
+                instance, task, device, waiting=waiting, moving=moving,
+                failed=failures.get(instance.id, ""),
+            )  # fmt: skip
             pending = task if said.status == "PENDING" else None
-            reason = _service_down(pending, loads) or said.reason or _being_started(pending)
+            down = "" if moving else _service_down(pending, loads)
+            reason = down or said.reason or _being_started(pending)
             if (said.status, reason) != (instance.status, instance.reason):
                 found.append((instance.id, said.status, reason))
         return found

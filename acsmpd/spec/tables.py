@@ -15,6 +15,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *extensions.SYSTEM,
     *extensions.SUBJECTS,
     *extensions.ROLLOUTS,
+    *extensions.POLICIES,
     *planned.OPERATIONS,
     *extensions.PLAIN,
     *cad.OPERATIONS,

@@ -34,6 +34,12 @@ def end_alarm(tx: Tx, kind: str, subject: str, now_ms: int) -> None:
     )
 
 
+def open_subjects(tx: Tx, kind: str) -> list[str]:
+    """What there is an open alarm of this kind about."""
+    query = Alarm.select(Alarm.subject).where(Alarm.kind == kind, Alarm.until_ms.is_null(True))
+    return [row["subject"] for row in tx.rows(query)]
+
+
 def trim(tx: Tx, lately: Shown, limit: int) -> int:
     """Drop what has been over since before that, and of the rest of what is over all but the last KEPT; at most
     `limit` of them. Returns how many went."""

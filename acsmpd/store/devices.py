@@ -28,6 +28,12 @@ def some(tx: Tx, codes: Sequence[str]) -> list[Device]:
     return structs(tx, Computility.select().where(Computility.code.in_(codes)), Device)
 
 
+def infos(tx: Tx) -> dict[str, list[dict[str, Any]]]:
+    """What each computility was last seen to be, by code, where it was seen."""
+    query = Computility.select(Computility.code, Computility.info).where(Computility.info.is_null(False))
+    return {row["code"]: row["info"] for row in tx.rows(query)}
+
+
 def all_rows(tx: Tx) -> list[dict[str, Any]]:
     return tx.rows(Computility.select())
 

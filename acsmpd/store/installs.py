@@ -67,15 +67,8 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
         replicas=wanted.replicas, origin=wanted.origin, created_ms=now_ms,
     )  # fmt: skip
     for number in range(wanted.replicas if device.family is Family.LOCAL else 1):
-        add_load(tx, service_id, package_id, device.code, number, now_ms)
+        services.add_replica(tx, service_id, package_id, device.code, number, now_ms)
     return Installed(service_id, is_new=True)
-
-
-def add_load(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
-    services.add_load(
-        tx, id=str(uuid.uuid4()), service_id=service_id, package_id=package_id, device=device, replica=replica,
-        created_ms=now_ms, changed_ms=now_ms,
-    )  # fmt: skip
 
 
 def _existing(tx: Tx, package_id: str, device: Device, wanted: Wanted, now_ms: int) -> str:

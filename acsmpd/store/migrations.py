@@ -27,6 +27,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.PAGES),
     _script(schema.PLAN_TIMES),
     _script(schema.ROLLOUTS),
+    _script(schema.SCHEDULING),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from peewee import JOIN, fn
 
-from acsmpd.model import InstanceRow, TaskRow
+from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number, struct, structs
 from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task, Turn
@@ -16,7 +16,7 @@ from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task, Turn
 YES, NO = True, False
 OWN_COLUMNS = (
     "ID", "Name", "Number", "Status", "Reason", "TaskID", "TaskName", "RestartPolicy", "AlgoServiceID",
-    "ComputilityCode",
+    "ComputilityCode", "PriorityClass",
 )  # fmt: skip
 """Members of an AlgoTaskInfo that are kept in columns of their own, not in Instance.info."""
 
@@ -80,13 +80,15 @@ def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
 
 
 def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
-    """Say which capability serves which event (event -> capability)."""
+    """Say which capability serves which event (event -> capability).
+
+    The plus keeps SQLite from going through all instances with that event.
+    """
     for event, capability in served.items():
-        tx.run(
-            InstanceEvent.update(capability=capability).where(
-                InstanceEvent.instance_id == instance_id, InstanceEvent.event_id == event
-            )
-        )
+        tx.sql(
+            "UPDATE instance_event SET capability = ? WHERE instance_id = ? AND +event_id = ?",
+            capability, instance_id, event,
+        )  # fmt: skip
 
 
 def change_instance(tx: Tx, instance_id: str, **values: Any) -> None:
@@ -196,15 +198,17 @@ class Placed(Struct, frozen=True):
 
 PRESENT = "FROM task WHERE task.instance_id = t1.id AND task.wanted != 'gone' ORDER BY task.id DESC LIMIT 1"
 SHOWN = f"""json_patch(t1.info, json_object(
-    'ID', t1.id, 'Number', t1.number, 'Status', t1.status, 'Reason', nullif(t1.reason, ''),
+    'ID', t1.id, 'Number', t1.number, 'Status', t1.status,
+    'Reason', coalesce(nullif(t1.reason, ''), (SELECT nullif(why, '') {PRESENT})),
     'TaskID', t1.plan_id, 'TaskName', (SELECT name FROM plan WHERE plan.id = t1.plan_id),
-    'RestartPolicy', t1.restart_policy,
+    'RestartPolicy', t1.restart_policy, 'PriorityClass', nullif(t1.priority_class, ''),
     'ComputilityCode', coalesce((SELECT device {PRESENT}), nullif(t1.device, '')),
     'AlgoServiceID', coalesce(
         (SELECT service_id FROM load WHERE load.id = (SELECT load_id {PRESENT})), nullif(t1.service_id, ''))
 ))"""  # noqa: S608
 """An instance t1 as an AlgoTaskInfo: as it was given, with its state, its plan, and where it is. What is NULL is
-left out, and nothing given has one of these names."""
+left out, and nothing given has one of these names. With nothing else to say, Reason is why it has its place: that
+stands with the place, so that an instance that is well is never rewritten for it."""
 
 
 def shown(tx: Tx, instance_id: str) -> dict[str, Any]:
@@ -228,8 +232,39 @@ def add_task(tx: Tx, **values: Any) -> int:
     return int(tx.run(Task.insert(**values)))
 
 
+GIVEN = """
+    INSERT INTO task (instance_id, device, load_id, labels, capabilities, why, replaces, created_ms, changed_ms,
+        wanted, sent, task_id, status, reason, revision, policy, attempts, parked, missing)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, '', 'PENDING', '', 0, '', 0, 0, 0)
+"""
+
+
+def give_place(tx: Tx, instance_id: str, place: Place, replaces: int | None, now_ms: int) -> None:
+    """A new place for an instance. `replaces`: the row of the one it stands in for.
+
+    `add_task` of one that is to run; said by hand, since ten thousand may come at once.
+    """
+    labels, capabilities = (
+        Task.labels.db_value(place.labels),
+        Task.capabilities.db_value(place.capabilities),
+    )
+    tx.sql(
+        GIVEN, instance_id, place.device, place.load_id, labels, capabilities, place.reason, replaces, now_ms, now_ms
+    )  # fmt: skip
+
+
 def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:
     tx.run(Task.update(**values).where(Task.id == task_row_id))
+
+
+def replaced() -> Any:
+    """A select of the rows of places that another stands in for."""
+    return Task.select(Task.replaces).where(Task.replaces.is_null(NO), Task.wanted != "gone")
+
+
+def stand_alone(tx: Tx, task_row_id: int) -> None:
+    """Nothing stands in for this place any more."""
+    tx.run(Task.update(replaces=None).where(Task.replaces == task_row_id))
 
 
 def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
@@ -242,6 +277,7 @@ def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
 
 
 def drop_task(tx: Tx, task_row_id: int) -> None:
+    stand_alone(tx, task_row_id)
     tx.run(Task.delete().where(Task.id == task_row_id))
 
 

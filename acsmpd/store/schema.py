@@ -471,3 +471,27 @@ CREATE TABLE "rollout_member" (
 CREATE INDEX "rollout_member_rollout_id_status_id" ON "rollout_member" ("rollout_id", "status", "id");
 """
 """One package for many devices in waves, and its members."""
+
+SCHEDULING = """
+ALTER TABLE "task" ADD COLUMN "why" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "task" ADD COLUMN "replaces" INTEGER;
+CREATE INDEX "task_replaces" ON "task" ("replaces");
+ALTER TABLE "instance" ADD COLUMN "priority_class" VARCHAR(255) NOT NULL DEFAULT '';
+ALTER TABLE "instance" ADD COLUMN "preempted_by" TEXT NOT NULL DEFAULT '';
+CREATE TABLE "schedule_policy" (
+    "id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "name" TEXT NOT NULL,
+    "capability" VARCHAR(255) NOT NULL,
+    "strategy" VARCHAR(255) NOT NULL,
+    "failover" VARCHAR(255) NOT NULL,
+    "delay_seconds" INTEGER NOT NULL,
+    "priority" INTEGER NOT NULL,
+    "preempts" INTEGER NOT NULL,
+    "classes" TEXT NOT NULL,
+    "scaling" TEXT,
+    "created_ms" INTEGER NOT NULL,
+    "modified_ms" INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX "schedule_policy_capability" ON "schedule_policy" ("capability");
+"""
+"""Why each place was chosen, which one it stands in for, who took one away; and the policies that say how."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from typing import Any
 
@@ -129,6 +130,46 @@ def loads(tx: Tx, *conditions: Any) -> list[LoadRow]:
     return structs(tx, query.where(*conditions) if conditions else query, LoadRow)
 
 
+def add_replica(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
+    add_load(
+        tx, id=str(uuid.uuid4()), service_id=service_id, package_id=package_id, device=device, replica=replica,
+        created_ms=now_ms, changed_ms=now_ms,
+    )  # fmt: skip
+
+
+def rescale(tx: Tx, service_id: str, package_id: str, device: str, replicas: int, now_ms: int) -> None:
+    """Loads numbered from 0 up; the first one is what a search shows of the service, so the last ones go."""
+    here = (Load.service_id == service_id, Load.wanted == YES)
+    there = {row["replica"]: row["id"] for row in tx.rows(Load.select(Load.id, Load.replica).where(*here))}
+    for number in sorted(set(range(replicas)) - set(there)):
+        add_replica(tx, service_id, package_id, device, number, now_ms)
+    for number, load_id in there.items():
+        if number >= replicas:
+            retire(tx, load_id, now_ms)
+    change_service(tx, service_id, replicas=replicas)
+
+
+def retire(tx: Tx, load_id: str, now_ms: int) -> None:
+    """Wish a load away. Paused tasks give up their place and find one when they are started again."""
+    unwant_load(tx, load_id, now_ms)
+    tx.run(
+        Task.update(wanted="gone", parked=False, changed_ms=now_ms).where(
+            Task.load_id == load_id, Task.wanted == "paused"
+        )
+    )
+
+
+def copy_to(tx: Tx, service_id: str, device: str, now_ms: int) -> str:
+    """Wish for the same service, by its environment and licence, on a further device; its AlgoServiceID."""
+    like = service(tx, service_id)
+    assert like is not None  # noqa: S101
+    new_id = str(uuid.uuid4())
+    want_copy(tx, like["package_id"], device, now_ms, asked=False, origin=like["origin"])
+    add_service(tx, **{**like, "id": new_id, "replicas": 1, "created_ms": now_ms})
+    add_replica(tx, new_id, like["package_id"], device, 0, now_ms)
+    return new_id
+
+
 def unsettled_loads(tx: Tx, load_id: str | None = None) -> list[LoadRow]:
     """Loads (or one of them) something may have to be done about."""
     open_ = (Load.wanted == NO) | (Load.sent == NO) | (Load.status == "ERROR") | (Load.missing >= 2)
@@ -195,10 +236,16 @@ def tasks_on(tx: Tx, load_id: str) -> int:
 
 def used_streams(tx: Tx) -> dict[str, int]:
     """load id -> streams taken by tasks that are to run there or may still do so, one for each capability."""
-    query = Task.select(Task.load_id, Task.capabilities).where(
-        Task.load_id.is_null(NO),
-        (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")),
-    )
+    return _streams(tx, (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")))
+
+
+def leaving_streams(tx: Tx) -> dict[str, int]:
+    """load id -> those of them that are to go."""
+    return _streams(tx, (Task.sent == YES) & (Task.wanted == "gone"))
+
+
+def _streams(tx: Tx, condition: Any) -> dict[str, int]:
+    query = Task.select(Task.load_id, Task.capabilities).where(Task.load_id.is_null(NO), condition)
     used: Counter[str] = Counter()
     for row in tx.rows(query):
         used[row["load_id"]] += max(1, len(row["capabilities"] or ()))

@@ -283,6 +283,8 @@ class Instance(Table):
     next = JsonField(
         null=True
     )  # columns it gets at its next start: what an update of its running plan changed
+    priority_class = CharField(default="", constraints=[EMPTY])  # of a schedule policy
+    preempted_by = TextField(default="", constraints=[EMPTY])  # who took its last place, in words
 
     class Meta:
         indexes = ((("plan_id", "deleted"), False),)  # with the number behind it: a page needs no sorting
@@ -331,6 +333,8 @@ class Task(Table):
     missing = IntegerField(default=0)
     created_ms = BigIntegerField()
     changed_ms = BigIntegerField()
+    why = TextField(default="", constraints=[EMPTY])  # it is here and not elsewhere
+    replaces = IntegerField(null=True, index=True)  # the place that stays until this one is seen running
 
 
 class Intent(Table):
@@ -535,6 +539,23 @@ class RolloutMember(Table):
         indexes = ((("rollout_id", "status", "id"), False),)
 
 
+class SchedulePolicy(Table):
+    """How the work of one capability, or all work, is placed, moved and scaled."""
+
+    id = CharField(primary_key=True)
+    name = TextField(default="")
+    capability = CharField(default="", unique=True)  # "": all that have none of their own
+    strategy = CharField(default="spread")  # spread | pack | nearest
+    failover = CharField(default="gap")  # gap | double
+    delay_seconds = IntegerField(default=0)
+    priority = IntegerField(default=0)
+    preempts = BooleanField(default=False)
+    classes = JsonField()  # of PriorityClass
+    scaling = JsonField(null=True)
+    created_ms = BigIntegerField()
+    modified_ms = BigIntegerField()
+
+
 class Schema(Table):
     """Which migrations this file has seen."""
 
@@ -545,5 +566,5 @@ class Schema(Table):
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
-    Rollout, RolloutMember,
+    Rollout, RolloutMember, SchedulePolicy,
 )  # fmt: skip

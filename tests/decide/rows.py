@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import settings
 
-from acsmpd.model import CopyRow, Device, Family, InstanceRow, LoadRow, TaskRow
+from acsmpd.model import Ability, CopyRow, Device, Family, InstanceRow, LoadRow, Seat, TaskRow
 
 CODE = "11010000005050000001"
 QUICK = settings(max_examples=60, deadline=None)
@@ -50,3 +50,26 @@ def instance(**more: Any) -> InstanceRow:
         "device": "", "on": True, "deleted": False, "revision": 0, "status": "PENDING", **more,
     }  # fmt: skip
     return InstanceRow(**values)
+
+
+LIVE = ("VIDEO_REALTIME",)
+
+
+def ability(code: str, package: str = "p1", version: str = "1.0", **more: Any) -> Ability:
+    values = {"package_name": "human", "event_ids": ("INTRUSION",), "task_types": LIVE, **more}
+    return Ability(code, package, values["package_name"], version, values["event_ids"], values["task_types"])
+
+
+def seat(load_id: str, package: str = "p1", on: str = "d1", **more: Any) -> Seat:
+    values = {"running": True, "used": 0, "capacity": 4, "service_id": f"s-{load_id}", **more}
+    return Seat(load_id=load_id, package_id=package, device=on, **values)
+
+
+def known(*codes: str, **more: Any) -> dict[str, Device]:
+    return {code: device(code, **more) for code in codes}
+
+
+def wants(*events: str, **more: Any) -> Any:
+    labels = more.pop("labels", None)
+    info: dict[str, Any] = {"RulesParams": [{"EventID": event} for event in events]}
+    return instance(info=info | ({"Labels": labels} if labels else {}), **more)

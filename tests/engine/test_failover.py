@@ -1,99 +1,307 @@
-"""A device with fifty tasks goes: they run elsewhere in time, and when it comes back none runs twice (R23)."""
+"""Policies at work: when places move, how many there are meanwhile, and who takes whose."""
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Any
 
-from tests.engine.bench import Bench
-from tests.store.rows import CODE, OTHER, add_instance
+import pytest
 
-NUMBER = 50
-OBSERVED = 15.0  # observe.interval_seconds
-LOST = 270.0  # computility.lost_seconds
+from acsmpd.model import PriorityClass
+from acsmpd.store import plans, policies
+from acsmpd.store.tables import SchedulePolicy, Task
+from tests.engine.bench import INFO, Bench
+from tests.engine.test_tasks import LADDER, live, two_devices
+from tests.store.rows import CODE, NOW, OTHER
 
-
-def info(number: int) -> dict[str, object]:
-    stream = {"VideoStreamOptions": {"Url": f"rtsp://10.0.0.9/{number}"}}
-    return {"RulesParams": [{"EventID": "INTRUSION"}], "StreamOptions": stream}
-
-
-def live(works: Bench, *codes: str, seconds: float = 1.0) -> None:
-    for code in codes:
-        works.presence.heard(code, works.clock.moment.mono)
-    works.run(1, seconds)
+CLASSES = [PriorityClass("urgent", 10), PriorityClass("calm", 5), PriorityClass("meek", 20, preempts=False)]
 
 
-def running(works: Bench) -> Counter[str]:
-    """instance id -> devices on which a task of it runs."""
-    return Counter(
-        box.infos[task_id]["ID"]
-        for box in works.plant.boxes.values()
-        for task_id, task in box.tasks.items()
-        if task.status == "RUNNING"
-    )
-
-
-def at(works: Bench, code: str) -> int:
-    return sum(task.status == "RUNNING" for task in works.plant.boxes[code].tasks.values())
-
-
-def fifty(works: Bench) -> None:
-    """All on one device; the other gets the same service afterwards."""
-    works.device(CODE)
-    works.package(manifest={"env": [], "xpu": [{"stream_video_quota": 100}]})
-    works.load("load-1", CODE)
+def put_policy(works: Bench, capability: str = "", **values: Any) -> None:
     with works.store.write() as tx:
-        for number in range(NUMBER):
-            add_instance(tx, f"i-{number}", info=info(number))
-    for _ in range(60):
-        live(works, CODE)
-        if at(works, CODE) == NUMBER:
-            break
-    works.device(OTHER)
-    works.load("load-2", OTHER)
-    for _ in range(6):
-        live(works, CODE, OTHER)
-    assert (at(works, CODE), at(works, OTHER)) == (NUMBER, 0)
+        tx.run(SchedulePolicy.delete().where(SchedulePolicy.capability == capability))
+        policies.add(
+            tx, id=f"policy-{capability}", capability=capability, created_ms=NOW, modified_ms=NOW,
+            **{"classes": CLASSES, **values},
+        )  # fmt: skip
 
 
-def test_fifty_tasks_of_a_lost_device_run_elsewhere_in_time_and_never_twice(works: Bench) -> None:
-    fifty(works)
-    died = works.clock.moment.mono
-    works.plant.away.add(CODE)
-    while works.state(CODE) != "lost":
-        live(works, OTHER, seconds=5.0)
-        assert at(works, OTHER) == 0 or works.state(CODE) == "lost"
-        assert works.clock.moment.mono - died <= LOST + 5.0
-    passes = 0
-    while at(works, OTHER) < NUMBER:
-        live(works, OTHER)
-        passes += 1
-        assert (
-            passes <= NUMBER / works.settings.engine.lanes_per_device + 2
-        )  # each pass fills every lane to it
-    assert works.state(CODE) == "lost"
-    live(works, OTHER)
-    assert {works.status(f"i-{number}")[0] for number in range(NUMBER)} == {"RUNNING"}
+def wanted(works: Bench, instance_id: str = "instance-1") -> list[str]:
+    return [row.device for row in works.tasks(instance_id) if row.wanted == "running"]
 
+
+def lose(works: Bench, code: str = CODE, other: str = OTHER) -> None:
+    works.plant.away.add(code)
+    for _ in range(15):
+        if works.state(code) == "lost":
+            return
+        live(works, other, 1)
+    raise AssertionError("not lost")
+
+
+def come_back(works: Bench, passes: int = 1) -> None:
     works.plant.away.discard(CODE)
-    back = works.clock.moment.mono
-    assert at(works, CODE) == NUMBER  # it ran on alone, behind a line that was cut
-    while at(works, CODE):
-        live(works, CODE, OTHER)
-        assert works.clock.moment.mono - back < 60.0
-    assert running(works) == Counter({f"i-{number}": 1 for number in range(NUMBER)})
-    assert works.plant.told(OTHER).count("create_task") == NUMBER
-    for _ in range(10):
-        live(works, CODE, OTHER, seconds=OBSERVED)
-    assert running(works) == Counter({f"i-{number}": 1 for number in range(NUMBER)})
-    assert at(works, CODE) == 0
+    live(works, CODE, passes)
 
 
-def test_an_unreachable_device_keeps_its_tasks(works: Bench) -> None:
-    """It is heard: the line to it is cut one way, and its work goes on (conventions section 11)."""
-    fifty(works)
+# --- gap ------------------------------------------------------------------------------------------------------
+
+
+def test_gap_never_wants_two_places(works: Bench) -> None:
+    two_devices(works)
     works.plant.away.add(CODE)
-    for _ in range(40):
-        live(works, CODE, OTHER, seconds=OBSERVED)
-    assert works.state(CODE) == "unreachable"
-    assert works.plant.told(OTHER).count("create_task") == 0
+    for _ in range(20):
+        live(works, OTHER, 1)
+        assert len(wanted(works)) == 1
+    assert wanted(works) == [OTHER]
+    come_back(works, 4)
+    assert wanted(works) == [OTHER]
+    assert works.plant.boxes[CODE].tasks == {}
+
+
+def test_the_delay_gives_a_computility_time_to_come_back(works: Bench) -> None:
+    old = two_devices(works)
+    put_policy(works, delay_seconds=120)
+    lose(works)
+    assert works.status() == (
+        "PENDING",
+        f"computility {CODE} is lost; it moves when {CODE} has been away for 120 s",
+    )
+    live(works, OTHER, 5)
+    assert wanted(works) == [CODE]
+    come_back(works, 2)
+    assert works.status() == ("RUNNING", "")
+    assert list(works.plant.boxes[CODE].tasks) == [old]
+    assert works.plant.told(OTHER) == LADDER[:2]
+
+
+def test_after_the_delay_it_moves_although_nothing_was_written(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, delay_seconds=120)
+    lose(works)
+    works.pass_by(100)
+    due = works.placement.ensure(works.clock.moment)
+    assert due is not None
+    assert 0 < due - works.clock.moment.mono <= 120
+    works.clock.moment = works.clock.moment.later(due - works.clock.moment.mono)
+    assert works.placement.ensure(works.clock.moment) is None
+    assert wanted(works) == [OTHER]
+
+
+def test_a_restart_counts_the_delay_afresh(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, delay_seconds=60)
+    lose(works)
+    live(works, OTHER, 2)
+    works.restart()
+    works.placement.ensure(works.clock.moment)
+    assert wanted(works) == [CODE]
+    works.pass_by(61)
+    works.placement.ensure(works.clock.moment)
+    assert wanted(works) == [OTHER]
+
+
+# --- double -----------------------------------------------------------------------------------------------------
+
+
+def test_double_keeps_the_old_place_until_the_new_one_runs(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, failover="double")
+    works.plant.starts_as = "PENDING"
+    lose(works)
+    live(works, OTHER, 3)
+    assert wanted(works) == [CODE, OTHER]
+    assert works.status()[0] == "PENDING"
+    [task_id] = works.plant.boxes[OTHER].tasks
+    works.plant.show(works.plant.boxes[OTHER], task_id, "RUNNING")
+    live(works, OTHER, 2)
+    assert wanted(works) == [OTHER]
+    assert works.status() == ("RUNNING", "")
+    come_back(works, 4)
+    assert works.plant.boxes[CODE].tasks == {}
+    assert [row.replaces for row in works.tasks()] == [None]
+
+
+def test_double_drops_the_new_place_when_the_lost_computility_returns_first(works: Bench) -> None:
+    old = two_devices(works)
+    put_policy(works, failover="double")
+    works.plant.starts_as = "PENDING"
+    lose(works)
+    live(works, OTHER, 2)
+    assert wanted(works) == [CODE, OTHER]
+    come_back(works, 1)
+    live(works, OTHER, 1)
+    for _ in range(4):
+        works.presence.heard(OTHER, works.clock.moment.mono)
+        live(works, CODE, 1)
+    assert wanted(works) == [CODE]
+    assert works.status() == ("RUNNING", "")
+    assert list(works.plant.boxes[CODE].tasks) == [old]
+    assert works.plant.boxes[OTHER].tasks == {}
+
+
+def test_double_survives_a_restart_between_the_two(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, failover="double")
+    works.plant.starts_as = "PENDING"
+    lose(works)
+    live(works, OTHER, 2)
+    works.restart()
+    live(works, OTHER, 2)
+    assert len([code for code in wanted(works) if code == OTHER]) == 1
+    [task_id] = works.plant.boxes[OTHER].tasks
+    works.plant.show(works.plant.boxes[OTHER], task_id, "RUNNING")
+    live(works, OTHER, 2)
+    assert wanted(works) == [OTHER]
+
+
+def test_a_policy_changed_to_gap_leaves_one_place(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, failover="double")
+    works.plant.starts_as = "PENDING"
+    lose(works)
+    live(works, OTHER, 1)
+    assert len(wanted(works)) == 2
+    put_policy(works, failover="gap")
+    works.placement.ensure(works.clock.moment)
+    assert wanted(works) == [OTHER]
+
+
+def test_the_capability_s_policy_beats_the_global_one(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, delay_seconds=86_400)
+    put_policy(works, "A", delay_seconds=0)
+    lose(works)
+    live(works, OTHER, 1)
+    assert wanted(works) == [OTHER]
+
+
+# --- strategies ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("strategy", "counts"), [("spread", [2, 2]), ("pack", [4, 0])])
+def test_a_strategy_decides_where_many_go(works: Bench, strategy: str, counts: list[int]) -> None:
+    works.package(manifest={"xpu": [{"stream_video_quota": 5}]})
+    for code, load_id in ((CODE, "load-1"), (OTHER, "load-2")):
+        works.device(code)
+        works.load(load_id, code, sent=True, status="RUNNING")
+    put_policy(works, strategy=strategy)
+    for number in range(4):
+        works.instance(f"i{number}")
+    works.placement.ensure(works.clock.moment)
+    where = [wanted(works, f"i{number}") for number in range(4)]
+    assert [where.count([CODE]), where.count([OTHER])] == counts
+
+
+# --- pre-emption ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def narrow(works: Bench) -> Bench:
+    """One device with room for one stream, taken by instance-1; three priority classes."""
+    works.device()
+    works.package(manifest={"xpu": [{"stream_video_quota": 1}]})
+    works.load()
+    works.instance()
+    works.run(8)
+    assert works.status() == ("RUNNING", "")
+    put_policy(works)
+    return works
+
+
+def test_a_higher_instance_takes_the_place_and_the_other_waits_and_says_so(narrow: Bench) -> None:
+    narrow.instance("high", priority_class="urgent")
+    most = 0
+    for _ in range(6):
+        narrow.run(1)
+        most = max(most, len(narrow.plant.boxes[CODE].tasks))
+    assert most == 1  # the room is given up before it is taken
+    assert narrow.status("high") == ("RUNNING", "")
+    status, reason = narrow.status()
+    assert status == "PENDING"
+    assert reason == (
+        "its place was taken by instance high (priority 10 over 0); "
+        "all streams of the 1 fitting services are taken"
+    )
+    assert narrow.plant.told() == [*LADDER, "delete_task", "create_task"]
+    narrow.run(5)
+    narrow.restart()
+    narrow.run(3)
+    assert narrow.status() == ("PENDING", reason)  # it comes to rest, and remembers over a restart
+
+
+def test_it_gets_its_place_back_when_the_higher_one_is_gone(narrow: Bench) -> None:
+    narrow.instance("high", priority_class="urgent")
+    narrow.run(6)
+    narrow.change("high", on=False, deleted=True)
+    narrow.run(6)
+    assert narrow.status() == ("RUNNING", "")
+    with narrow.store.read() as tx:
+        assert tx.sql("SELECT preempted_by FROM instance WHERE id = 'instance-1'") == [("",)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ({"priority_class": "urgent"}, {"priority_class": "urgent"}),
+        ({"priority_class": "calm"}, {"priority_class": "calm"}),
+        ({"priority_class": "calm"}, {}),
+        ({"priority_class": ""}, {"priority_class": "meek"}),
+        ({"device": CODE}, {"priority_class": "urgent"}),
+        ({"service_id": "service-load-1"}, {"priority_class": "urgent"}),
+    ],
+)
+def test_equals_and_the_pinned_keep_their_places(
+    narrow: Bench, low: dict[str, Any], high: dict[str, Any]
+) -> None:
+    narrow.change(**low)
+    narrow.instance("high", **high)
+    narrow.run(5)
+    assert narrow.status() == ("RUNNING", "")
+    assert narrow.status("high")[0] == "PENDING"
+    assert narrow.plant.told() == LADDER
+
+
+def test_work_of_others_and_what_is_finished_is_never_displaced(narrow: Bench) -> None:
+    [task_id] = narrow.plant.boxes[CODE].tasks
+    narrow.plant.show(narrow.plant.boxes[CODE], task_id, "FINISHED")
+    narrow.run(3, 15)
+    narrow.instance("high", priority_class="urgent")
+    narrow.run(4)
+    assert narrow.status()[0] == "FINISHED"
+    assert narrow.plant.told() == LADDER
+
+
+def test_a_watched_place_is_not_taken_while_another_stands_in_for_it(works: Bench) -> None:
+    two_devices(works)
+    put_policy(works, failover="double")
+    works.package(manifest={"xpu": [{"stream_video_quota": 1}]})
+    works.plant.starts_as = "PENDING"
+    lose(works)
+    live(works, OTHER, 1)
+    assert wanted(works) == [CODE, OTHER]
+    works.instance("high", priority_class="urgent")
+    live(works, OTHER, 2)
+    assert wanted(works) == [CODE, OTHER]
+    assert wanted(works, "high") == []
+
+
+def test_a_chain_of_three_comes_to_rest(narrow: Bench) -> None:
+    narrow.instance("calm", priority_class="calm")
+    narrow.run(6)
+    assert narrow.status("calm") == ("RUNNING", "")
+    narrow.instance("urgent", priority_class="urgent")
+    narrow.run(6)
+    assert narrow.status("urgent") == ("RUNNING", "")
+    before = len(narrow.plant.told())
+    narrow.run(10, 15)
+    assert len(narrow.plant.told()) == before
+    assert narrow.status("calm")[1].startswith("its place was taken by instance urgent (priority 10 over 5)")
+    with narrow.store.read() as tx:
+        assert len(plans.tasks(tx, Task.wanted == "running")) == 1
+    assert narrow.status()[1].startswith("its place was taken by instance calm (priority 5 over 0)")
+
+
+def test_the_class_is_not_sent_to_a_device(narrow: Bench) -> None:
+    narrow.instance("high", priority_class="urgent", info={**INFO, "PriorityClass": "urgent"})
+    narrow.run(6)
+    assert "PriorityClass" not in narrow.plant.last("create_task").info

@@ -175,3 +175,101 @@ def test_the_choice_is_written_with_its_labels_and_capabilities(seated: Bench) -
     with seated.store.read() as tx:
         [found] = tx.rows(Task.select().where(Task.instance_id == "instance-1"))
     assert (found["labels"], found["capabilities"]) == ({"AlgoCaBinName": "human", "Version": "1.0"}, ["A"])
+
+
+# --- why it is there --------------------------------------------------------------------------------------------
+
+
+def shown(works: Bench, instance_id: str = "instance-1") -> dict[str, Any]:
+    with works.store.read() as tx:
+        return plans.shown(tx, instance_id)
+
+
+def test_a_running_instance_says_why_it_is_where_it_is(works: Bench) -> None:
+    works.device()
+    works.package(manifest={"xpu": [{"stream_video_quota": 8}]})
+    works.load()
+    works.instance()
+    works.run(8)
+    where = f"placed on {CODE}: 0 of 8 streams taken, the only fitting service"
+    assert (shown(works)["Status"], shown(works)["Reason"]) == ("RUNNING", where)
+    assert works.row().reason == ""  # it stands with the place: what is well is not looked at again
+    with works.store.read() as tx:
+        assert plans.unsettled_instances(tx) == []
+        before = tx.sql("SELECT changed_ms FROM instance")
+    works.run(3, 60)
+    with works.store.read() as tx:
+        assert tx.sql("SELECT changed_ms FROM instance") == before
+
+
+def test_what_is_wrong_with_it_is_told_first(works: Bench) -> None:
+    works.running()
+    [task_id] = works.plant.boxes[CODE].tasks
+    works.plant.show(works.plant.boxes[CODE], task_id, "ERROR", "no stream")
+    works.run(3, 15)
+    assert shown(works)["Reason"] == "no stream"
+
+
+def test_one_that_moved_says_from_where(seated: Bench) -> None:
+    seated.device(OTHER)
+    seated.load("load-2", OTHER, sent=True, status="RUNNING")
+    seated.instance()
+    put_task(seated, sent=True)
+    seated.device(state="lost")
+    place(seated)
+    [*_, reason] = why(seated)
+    assert reason.startswith(f"moved from {CODE}, which is lost: placed on {OTHER}: 0 streams taken")
+
+
+def test_one_whose_service_ends_says_so(seated: Bench) -> None:
+    seated.instance()
+    put_task(seated, sent=True)
+    seated.device(OTHER)
+    seated.load("load-2", OTHER, sent=True, status="RUNNING")
+    with seated.store.write() as tx:
+        tx.sql("UPDATE load SET wanted = 0 WHERE id = 'load-1'")
+    place(seated)
+    assert why(seated)[-1].startswith(f"moved from {CODE}, where its service ends: placed on {OTHER}")
+
+
+def why(works: Bench, instance_id: str = "instance-1") -> list[str]:
+    with works.store.read() as tx:
+        return [
+            row["why"]
+            for row in tx.rows(Task.select().where(Task.instance_id == instance_id).order_by(Task.id))
+        ]
+
+
+def test_a_device_in_maintenance_gets_nothing_new_and_keeps_what_it_has(seated: Bench) -> None:
+    seated.instance("old")
+    put_task(seated, "old", sent=True, status="RUNNING")
+    seated.device(maintenance=True)
+    seated.instance("new")
+    place(seated)
+    assert tasks(seated, "old") == [(CODE, "running", "load-1")]
+    assert seated.placement.waiting == {
+        "new": f"no fitting service is running on a computility that takes work ({CODE}: in maintenance)"
+    }
+
+
+def test_a_device_without_the_card_its_package_asks_for_takes_nothing(seated: Bench) -> None:
+    seated.package(manifest={"xpu": [{"vendor": "NVIDIA", "accelerator": "NVIDIA-A2"}]})
+    seated.device(info=[{"DeviceID": CODE, "XpuMonitors": [{"XpuType": "NVIDIA_T4"}]}])
+    seated.instance()
+    place(seated)
+    assert "asks for a card NVIDIA-A2, the device has NVIDIA-T4" in seated.placement.waiting["instance-1"]
+    seated.device(info=[{"DeviceID": CODE, "XpuMonitors": [{"XpuType": "NVIDIA A2"}]}])
+    place(seated)
+    assert tasks(seated) == [(CODE, "running", "load-1")]
+
+
+def test_what_an_operator_entered_decides_which_is_near(seated: Bench) -> None:
+    seated.device(
+        OTHER, organisation="city/east", location={"Text": "gate", "Longitude": 116.4, "Latitude": 39.9}
+    )
+    seated.load("load-2", OTHER, sent=True, status="RUNNING")
+    options = {**INFO["StreamOptions"]["VideoStreamOptions"], "Organisation": "city/east"}
+    seated.instance(info={**INFO, "StreamOptions": {"VideoStreamOptions": options}})
+    place(seated)
+    assert tasks(seated) == [(OTHER, "running", "load-2")]
+    assert why(seated)[0].endswith("the least taken of 2 services (same organisation)")

@@ -281,10 +281,8 @@ def test_without_another_place_the_instance_is_an_error_and_the_old_task_counts_
     works.plant.away.add(CODE)
     works.run(10, 15)
     assert works.state() == "lost"
-    assert works.status() == (
-        "ERROR",
-        f"computility {CODE} is lost; no fitting service is running on a computility that takes work",
-    )
+    waits = f"no fitting service is running on a computility that takes work ({CODE}: lost)"
+    assert works.status() == ("ERROR", f"computility {CODE} is lost; {waits}")
     works.plant.away.clear()
     live(works, CODE, 4)
     assert works.status() == ("RUNNING", "")

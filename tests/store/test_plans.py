@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from acsmpd.model import Place
 from acsmpd.store import plans
 from acsmpd.store.database import Store, Tx
 from acsmpd.store.rows import Page, packed_page_of
@@ -246,3 +247,16 @@ def test_tasks_of_one_device(store: Store) -> None:
         add_task(tx, "i2", device=OTHER, labels={"Version": "1"})
         assert [row.instance_id for row in plans.tasks(tx, Task.device == CODE)] == ["i1"]
         assert [row.labels for row in plans.tasks(tx)] == [None, {"Version": "1"}]
+
+
+def test_a_place_given_is_a_task_that_is_to_run(store: Store) -> None:
+    """The literal statement says what the table's defaults say."""
+    place = Place(CODE, "load-1", {"AlgoCaBinName": "human"}, ("A", "B"), "placed there")
+    with store.write() as tx:
+        plans.give_place(tx, "i1", place, 7, NOW)
+        plans.add_task(
+            tx, instance_id="i1", device=CODE, load_id="load-1", labels=place.labels, capabilities=["A", "B"],
+            why="placed there", replaces=7, created_ms=NOW, changed_ms=NOW,
+        )  # fmt: skip
+        given, added = tx.rows(Task.select().order_by(Task.id))
+    assert {**given, "id": 0} == {**added, "id": 0}

@@ -21,6 +21,7 @@ _OBSERVED = {
 _KEPT = (
     tables.Package, tables.Capability, tables.Computility, tables.Token, tables.Claim, tables.Copy,
     tables.Service, tables.Load, tables.Plan, tables.Instance, tables.Person, tables.ApiKey, tables.Alarm,
+    tables.SchedulePolicy,
 )  # fmt: skip
 
 

@@ -100,6 +100,7 @@ class World:
         self._rollout()
         self._face()
         self.client.post("/ACSMP/ApiKeys", {"Name": "spare", "Roles": ["viewer"]})
+        self.client.post("/ACSMP/SchedulePolicies", {"Strategy": "spread"})
         self._note()
 
     def _devices(self) -> None:
@@ -168,6 +169,7 @@ class World:
             "Computility": [self.cad.code, SPARE, SITE_CODE], "Registered": [SPARE, self.cad.code],
             "ForeignTasks": [one.task_id for one in self.cad.tasks.values() if one.foreign],
             "AlgoTasks": self._face_tasks(), "ApiKeys": ["spare"],
+            "SchedulePolicies": [one["ID"] for one in self.client.get("/ACSMP/SchedulePolicies").data or []],
             "Results": [one["ResultID"] for one in results], "PackageImports": self._imports(), "Images": ["0"],
         }  # fmt: skip
         for task in spoken[-1:]:

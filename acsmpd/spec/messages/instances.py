@@ -14,6 +14,7 @@ from acsmpd.spec.scalars import (
     Int64,
     RestartPolicy,
     TaskInstanceStatus,
+    Text64,
     Text128,
     Text256,
     Text1024,
@@ -68,6 +69,7 @@ class InstanceExtras(Message, kw_only=True):
     computility_code: Code20 | None = None
     name: Text256 | None = None
     restart_policy: RestartPolicy | None = None
+    priority_class: Text64 | None = None
     number: Int64 | None = None
     status: TaskInstanceStatus | None = None
     reason: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.spec.messages import extensions, results, rollouts
+from acsmpd.spec.messages import extensions, policies, results, rollouts
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.messages.services import AlgoServiceDetailResponse
 from acsmpd.spec.operation import MIB, Access, Face, Operation
@@ -352,6 +352,47 @@ ROLLOUTS: tuple[Operation, ...] = (
         "Go on with a rollout",
         **_ROLLOUT,
         note="?Force=true goes on at once and drops its DispatchWindow.",
+    ),
+)
+
+POLICIES: tuple[Operation, ...] = (
+    _read(
+        "list_schedule_policies",
+        "GET",
+        "SchedulePolicies",
+        None,
+        policies.SchedulePolicyListResponse,
+        "List schedule policies, the global one first",
+    ),
+    _row(
+        "create_schedule_policy",
+        "POST",
+        "SchedulePolicies",
+        policies.SchedulePolicyRequest,
+        policies.SchedulePolicyResponse,
+        Access.OPERATE,
+        "Say how the work of a capability, or all work, is placed and moved",
+        note="One policy for a capability, one without AlgoDefCode for all others.",
+    ),
+    _row(
+        "update_schedule_policy",
+        "PUT",
+        "SchedulePolicies/<ID>",
+        policies.SchedulePolicyUpdateRequest,
+        policies.SchedulePolicyResponse,
+        Access.OPERATE,
+        "Change a schedule policy",
+        path={"ID": PathName},
+    ),
+    _row(
+        "delete_schedule_policy",
+        "DELETE",
+        "SchedulePolicies/<ID>",
+        None,
+        EmptyResponse,
+        Access.OPERATE,
+        "Delete a schedule policy; what is placed stays where it is",
+        path={"ID": PathName},
     ),
 )
 

@@ -1,0 +1,334 @@
+"""Where an instance runs: a pure choice among the services that are there (conventions sections 3, 6, 11).
+
+The same seats, devices and takings give the same choice, in whatever order they come.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
+
+from acsmpd.decide import nearness
+from acsmpd.decide.placement import asked_by, candidates, capabilities_at, events_of, version_key
+from acsmpd.model import Ability, Device, InstanceRow, Place, Seat
+
+SPREAD, PACK, NEAREST = "spread", "pack", "nearest"
+BEST = {SPREAD: "the least taken", PACK: "the fullest with room", NEAREST: "the nearest with room"}
+Asked = tuple[Any, ...]
+REMEMBERED = 500
+"""Kinds of work whose options are kept: each may have one for every service there is."""
+NAMED = 3
+"""Computilities that a reason names one by one."""
+
+
+class Option(Struct, frozen=True):
+    """A seat that could serve an instance, and with what. A lower rank is better whatever is taken.
+
+    `rivals`: how many there are of this rank.
+    """
+
+    seat: Seat
+    picked: tuple[Ability, ...]
+    weight: int
+    rank: int
+    rivals: int
+
+
+class Hall:
+    """All seats there are, and what is taken of each as one place after the other is given."""
+
+    def __init__(
+        self,
+        abilities: Sequence[Ability],
+        seats: Sequence[Seat],
+        devices: Mapping[str, Device],
+        streams: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self._abilities = abilities
+        self._devices = dict(sorted(devices.items()))
+        self._seats = {seat.load_id: seat for seat in sorted(seats, key=lambda seat: seat.load_id)}
+        self._used = {load_id: seat.used for load_id, seat in self._seats.items()}
+        self._leaving = {load_id: seat.leaving for load_id, seat in self._seats.items()}
+        self._on = Counter(streams)
+        for seat in self._seats.values():
+            self._on[seat.device] += seat.used
+        self._streams = Counter(streams)
+        self._options: dict[Asked, list[Option] | str] = {}
+        self._heaps: dict[tuple[Asked, str], list[tuple[Any, Option]]] = {}
+        self._served: dict[tuple[Asked, str], dict[str, str]] = {}
+        self._where = {code: nearness.place_of_device(device) for code, device in self._devices.items()}
+        self._apart: tuple[nearness.Where | None, dict[str, nearness.Apart]] = (None, {})
+
+    def place(self, instance: InstanceRow, strategy: str = SPREAD) -> Place | str:
+        """A place for the instance, with the reason for it; or the reason in words why it waits."""
+        pinned = self._devices.get(instance.device) if instance.device else None
+        if instance.device and pinned is None:
+            return f"computility {instance.device} is not known"
+        if pinned is not None and not pinned.support_services:
+            return self._pinned_direct(pinned)
+        options = self.ready(instance)
+        if isinstance(options, str):
+            return self._direct(instance, options)
+        stream = nearness.place_of_stream(instance.info)
+        best = self._best(instance, options, strategy, stream)
+        if best is None:
+            waits = f"all streams of the {len(options)} fitting services are taken"
+            return self._direct(instance, waits)
+        return self.place_at(best, self._how(instance, best, strategy, stream))
+
+    def take(self, place: Place) -> None:
+        """Count what is placed there."""
+        if place.load_id is None:
+            self._streams[place.device] += 1
+        else:
+            self._used[place.load_id] += place.weight
+        self._on[place.device] += place.weight
+
+    def free(self, seat: Seat) -> float:
+        """Streams that are not taken; without end where the facility alone knows."""
+        return float("inf") if seat.capacity is None else seat.capacity - self._used[seat.load_id]
+
+    def soon(self, seat: Seat) -> float:
+        """Streams that are not taken, or given up by those who are to go."""
+        return self.free(seat) + self._leaving[seat.load_id]
+
+    def give_up(self, load_id: str, weight: int, *, at_once: bool) -> None:
+        """Somebody placed there is to go; a task that was sent keeps its streams until it is gone."""
+        if at_once:
+            self._heaps.clear()
+            self._used[load_id] -= weight
+            self._on[self._seats[load_id].device] -= weight
+        else:
+            self._leaving[load_id] += weight
+
+    def reserve(self, option: Option) -> None:
+        """Keep streams there for one that waits until others have gone: nobody else may have them meanwhile."""
+        self._used[option.seat.load_id] += option.weight
+
+    def place_at(self, option: Option, how: str) -> Place:
+        """The place on this very seat."""
+        seat, taken = option.seat, self._taken(option.seat)
+        return Place(
+            seat.device, seat.load_id, _labels(option.picked),
+            tuple(dict.fromkeys(ability.code for ability in option.picked)),
+            f"placed on {seat.device}: {taken} streams taken, {how}",
+        )  # fmt: skip
+
+    def served_at(self, instance: InstanceRow, load_id: str) -> dict[str, str]:
+        """event -> the capability that serves it there."""
+        key = (_asked(instance), self._seats[load_id].package_id)
+        if key not in self._served:
+            self._served[key] = capabilities_at(instance, self._abilities, key[1])
+        return self._served[key]
+
+    # --- which seats ---------------------------------------------------------------------------------------
+
+    def ready(self, instance: InstanceRow) -> list[Option] | str:
+        """Services that could carry it, were a stream free there; or why there are none."""
+        key = _asked(instance)
+        if key not in self._options:
+            if len(self._options) >= REMEMBERED:
+                self._options.clear()
+                self._heaps.clear()
+            self._options[key] = self._find(instance)
+        return self._options[key]
+
+    def _find(self, instance: InstanceRow) -> list[Option] | str:
+        by_event = candidates(instance, self._abilities)
+        lacking = [event for event, found in by_event.items() if not found]
+        if lacking:
+            return f"no imported capability serves {', '.join(lacking)} for {instance.type}"
+        fitting = [
+            (seat, picked)
+            for seat in self._seats.values()
+            if _is_meant(seat, instance) and (picked := _abilities_at(seat, by_event)) is not None
+        ]
+        if not fitting:
+            return _nothing_loaded(instance)
+        ready = [(seat, picked) for seat, picked in fitting if not self._unable(seat)]
+        if not ready:
+            return self._why_none([seat for seat, _ in fitting])
+        return _ranked(ready)
+
+    def _unable(self, seat: Seat) -> str:
+        """Why the seat takes nothing new, "" if it does."""
+        device = self._devices.get(seat.device)
+        if device is None:
+            return "not known"
+        if not device.takes_new_work:
+            return device.standing
+        return seat.misfit or ("" if seat.running else "its service is not running")
+
+    def _why_none(self, seats: Sequence[Seat]) -> str:
+        said = {seat.device: self._unable(seat) for seat in seats}
+        named = "; ".join(f"{code}: {why}" for code, why in sorted(said.items())[:NAMED])
+        more = f"; and {len(said) - NAMED} more" if len(said) > NAMED else ""
+        return f"no fitting service is running on a computility that takes work ({named}{more})"
+
+    # --- which of them ---------------------------------------------------------------------------------------
+
+    def _best(
+        self, instance: InstanceRow, options: Sequence[Option], strategy: str, stream: nearness.Where | None
+    ) -> Option | None:
+        if stream is None and strategy != PACK:
+            return self._first(instance, options, strategy)
+        free = (one for one in options if self.free(one.seat) >= one.weight)
+        return min(free, key=self._key(stream, strategy), default=None)
+
+    def _first(self, instance: InstanceRow, options: Sequence[Option], strategy: str) -> Option | None:
+        """The same without looking at every option for every instance.
+
+        As places are taken a seat only becomes a worse choice, so the one that stands first is the best if it stands
+        where it belongs; one that is full has nothing to look for there until somebody gives up a place.
+        """
+        key = self._key(None, strategy)
+        asked = (_asked(instance), strategy)
+        if asked not in self._heaps:
+            self._heaps[asked] = sorted((key(one), one) for one in options)
+        heap = self._heaps[asked]
+        while heap:
+            stood, option = heap[0]
+            stands = key(option)
+            if self.free(option.seat) < option.weight:
+                heapq.heappop(heap)
+            elif stands == stood:
+                return option
+            else:
+                heapq.heapreplace(heap, (stands, option))
+        return None
+
+    def _key(self, stream: nearness.Where | None, strategy: str) -> Callable[[Option], tuple[Any, ...]]:
+        sign = -1 if strategy == PACK else 1
+
+        def key(option: Option) -> tuple[Any, ...]:
+            seat = option.seat
+            near = self._distance(stream, seat.device)
+            fill = (sign * self._share(seat), sign * self._on[seat.device])
+            order = (near, *fill) if strategy == NEAREST else (fill[0], near, fill[1])
+            return (option.rank, *order, seat.device, seat.load_id)
+
+        return key
+
+    def _distance(self, stream: nearness.Where | None, code: str) -> nearness.Apart:
+        """Kept for one stream at a time: every camera may have a place of its own."""
+        if stream is None:
+            return nearness.NOWHERE
+        if self._apart[0] != stream:
+            self._apart = (stream, {})
+        known = self._apart[1]
+        if code not in known:
+            known[code] = nearness.apart(stream, self._where[code])
+        return known[code]
+
+    def _share(self, seat: Seat) -> float:
+        """How full a seat is, 0 to 1; one of unknown capacity counts by its streams."""
+        used = self._used[seat.load_id]
+        return used / seat.capacity if seat.capacity else used / 1000
+
+    def _taken(self, seat: Seat) -> str:
+        used = self._used[seat.load_id]
+        return f"{used} of {seat.capacity}" if seat.capacity is not None else f"{used}"
+
+    def _how(self, instance: InstanceRow, best: Option, strategy: str, stream: nearness.Where | None) -> str:
+        if instance.device or instance.service_id:
+            pin = "ComputilityCode" if instance.device else "AlgoServiceID"
+            how = f"where its {pin} wants it"
+        elif best.rivals == 1:
+            how = "the only fitting service" if best.rank == 0 else "the best service with room"
+        else:
+            how = f"{BEST[strategy]} of {best.rivals} services"
+        if stream is not None:
+            how += f" ({nearness.words(stream, self._where[best.seat.device])})"
+        return how
+
+    # --- direct devices --------------------------------------------------------------------------------------
+
+    def _pinned_direct(self, device: Device) -> Place | str:
+        if not device.takes_new_work:
+            return f"computility {device.code} is {device.standing}"
+        if self._streams[device.code] >= device.stream_limit:
+            return f"all {device.stream_limit} streams of computility {device.code} are taken"
+        return self._direct_place(device, "where its ComputilityCode wants it")
+
+    def _direct(self, instance: InstanceRow, reason: str) -> Place | str:
+        """A direct device takes by itself only what an operator has said it can (conventions section 6)."""
+        wanted = set(events_of(instance.info))
+        if instance.device or instance.service_id or not wanted:
+            return reason
+        for device in self._devices.values():
+            offered = set(device.capabilities or [])
+            free = device.takes_new_work and self._streams[device.code] < device.stream_limit
+            if not device.support_services and wanted <= offered and free:
+                return self._direct_place(device, "a direct device that offers what it asks for")
+        return reason
+
+    def _direct_place(self, device: Device, how: str) -> Place:
+        taken = f"{self._streams[device.code]} of {device.stream_limit} streams taken"
+        return Place(device.code, None, None, (), f"placed on {device.code}: {taken}, {how}")
+
+
+def place(
+    instance: InstanceRow,
+    abilities: Sequence[Ability],
+    seats: Sequence[Seat],
+    devices: Mapping[str, Device],
+    streams: Mapping[str, int] = MappingProxyType({}),
+    strategy: str = SPREAD,
+) -> Place | str:
+    """`Hall.place` for one instance alone. `streams`: taken on direct devices."""
+    return Hall(abilities, seats, devices, streams).place(instance, strategy)
+
+
+def _asked(instance: InstanceRow) -> Asked:
+    """Equal for instances that have the same choice."""
+    return (*asked_by(instance), instance.origin, instance.device, instance.service_id)
+
+
+def _is_meant(seat: Seat, instance: InstanceRow) -> bool:
+    """Whether its pins allow the seat; the site's work and a platform's work stay strangers."""
+    if instance.service_id and seat.service_id != instance.service_id:
+        return False
+    if instance.device and seat.device != instance.device:
+        return False
+    return seat.origin == instance.origin
+
+
+def _nothing_loaded(instance: InstanceRow) -> str:
+    if instance.service_id:
+        return f"service {instance.service_id} is not loaded, or not of a fitting package"
+    where = f" on {instance.device}" if instance.device else ""
+    return f"no service of a fitting package is loaded{where}"
+
+
+def _abilities_at(seat: Seat, by_event: Mapping[str, list[Ability]]) -> tuple[Ability, ...] | None:
+    """One ability of the seat's package for every event, or None; without events any ability will do."""
+    picked = []
+    for found in by_event.values():
+        here = [ability for ability in found if ability.package_id == seat.package_id]
+        if not here:
+            return None
+        picked.append(here[0])
+    return tuple(picked)
+
+
+def _ranked(ready: Sequence[tuple[Seat, tuple[Ability, ...]]]) -> list[Option]:
+    """The highest version first, of one version our own before one of somebody else's."""
+    by_version: dict[Any, list[tuple[Seat, tuple[Ability, ...]]]] = {}
+    for seat, picked in ready:
+        version = max((version_key(ability.version) for ability in picked), default=())
+        by_version.setdefault((version, seat.ours), []).append((seat, picked))
+    order = sorted(by_version, reverse=True)
+    return [
+        Option(seat, picked, max(1, len({ability.code for ability in picked})), rank, len(by_version[key]))
+        for rank, key in enumerate(order)
+        for seat, picked in by_version[key]
+    ]
+
+
+def _labels(picked: Sequence[Ability]) -> dict[str, Any] | None:
+    return {"AlgoCaBinName": picked[0].package_name, "Version": picked[0].version} if picked else None

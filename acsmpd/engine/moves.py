@@ -1,0 +1,71 @@
+"""Which places are lost, for how long, and which stand in for others: what decide/failover is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from acsmpd.clock import Moment
+from acsmpd.decide.failover import Failover, Spot, fail_over
+from acsmpd.decide.policies import Policies
+from acsmpd.model import Device, Family, InstanceRow, TaskRow
+from acsmpd.store import plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Instance, Load, Task
+
+NO_FAILOVER = (Family.CAP,)
+"""A cut line to a site must not double its work (conventions section 11)."""
+
+
+class Shaken(Struct, frozen=True):
+    """A wanted instance whose present place may have to change, with the place that stays until it runs."""
+
+    instance: InstanceRow
+    new: Spot
+    old: Spot | None = None
+
+    def judged(self, policies: Policies) -> Failover:
+        return fail_over(self.new, self.old, policies.of(self.instance), movable=not self.instance.pinned)
+
+
+class Losses:
+    """How long computilities have been lost, by running time: not counted from before our own start."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def look(self, known: Mapping[str, Device], now: Moment) -> None:
+        lost = {one.code for one in known.values() if one.state in ("lost", "gone")}
+        self._since = {code: self._since.get(code, now.mono) for code in lost}
+
+    def shaken(self, tx: Tx, known: Mapping[str, Device], now: Moment) -> list[Shaken]:
+        """Instances with a place on a lost computility or an unwanted service, or with two places."""
+        self.look(known, now)
+        lost = sorted(code for code in self._since if known[code].family not in NO_FAILOVER)
+        ending = {load.id for load in services.loads(tx, Load.wanted == False)}
+        at_risk = (Task.wanted == "running") & (Task.device.in_(lost) | Task.load_id.in_(sorted(ending)))
+        pairs = Task.replaces.is_null(False) & (Task.wanted != "gone")
+        rows = [*plans.tasks(tx, pairs), *(plans.tasks(tx, at_risk) if lost or ending else [])]
+        replaced = {row.replaces for row in rows}
+        found: dict[int, Shaken] = {}
+        for row in rows:
+            if row.id in found or row.id in replaced:
+                continue  # of two places the newer one is the present one
+            instance = plans.instances(tx, Instance.id == row.instance_id)
+            if instance and instance[0].on and not instance[0].deleted:
+                old = plans.task(tx, row.replaces) if row.replaces is not None else None
+                kept = old if old is not None and old.wanted != "gone" else None
+                found[row.id] = Shaken(
+                    instance[0], self._spot(row, lost, ending, now),
+                    self._spot(kept, lost, ending, now) if kept else None,
+                )  # fmt: skip
+        return list(found.values())
+
+    def _spot(self, task: TaskRow, lost: list[str], ending: set[str], now: Moment) -> Spot:
+        since = self._since[task.device] if task.device in lost else None
+        return Spot(task, None if since is None else now.mono - since, task.load_id in ending)
+
+
+def waits(code: str, seconds: int) -> str:
+    return f"it moves when {code} has been away for {seconds} s"

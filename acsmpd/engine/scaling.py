@@ -1,0 +1,130 @@
+"""The duty of scaling: writes loads and replicas as PUT AlgoServices/<ID> or a new service would. How many: decide."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from msgspec import Struct
+
+from acsmpd.clock import Moment
+from acsmpd.decide.scaling import Ground, Member, grounds_for, member_to_go, replicas_wanted
+from acsmpd.engine import replicas
+from acsmpd.engine.core import Core
+from acsmpd.engine.replicas import Group, Key
+from acsmpd.model import Device, Policy
+from acsmpd.store import alarms, devices, policies, services
+from acsmpd.store.database import Tx
+
+log = logging.getLogger(__name__)
+
+SHORT = "scaling_short"
+"""The kind of alarm for a package that has fewer replicas than its policy wants, because no device takes more."""
+
+
+class Change(Struct, frozen=True):
+    """What is to be done about a group, and how many replicas are lacking for want of devices."""
+
+    group: Group
+    grow: tuple[Ground, ...] = ()
+    shrink: Member | None = None
+    lacking: int = 0
+
+
+class Scaler:
+    """Cool-downs count by running time, from the last change, be it an operator's; after a restart, from that."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._changed: dict[Key, float] = {}
+        self._seen: dict[Key, frozenset[str]] = {}
+        self._short: dict[str, int] | None = None
+
+    def ensure(self, now: Moment) -> float | None:
+        with self._core.store.read() as tx:
+            rules = policies.policies(tx)
+            scaled = any(rule.scaling is not None for rule in rules)
+            if not scaled and self._short == {}:
+                return None
+            changes = self._plan(tx, rules, now) if scaled else []
+        short = {one.group.name: one.lacking for one in changes if one.lacking}
+        if short != self._short or any(one.grow or one.shrink for one in changes):
+            with self._core.store.write() as tx:
+                for change in changes:
+                    self._apply(tx, change, now)
+                self._tell(tx, short, now)
+        self._short = short
+        ends = [self._changed[one.group.key] + one.group.scaling.cooldown_seconds for one in changes]
+        return min((end for end in ends if end > now.mono), default=None)
+
+    def _plan(self, tx: Tx, rules: list[Policy], now: Moment) -> list[Change]:
+        known = devices.all_devices(tx)
+        found = replicas.groups(self._core, tx, rules, known)
+        before = now.mono if self._short is None else float("-inf")
+        self._changed = {
+            group.key: now.mono
+            if self._seen.get(group.key, group.everybody) != group.everybody
+            else self._changed.get(group.key, before)
+            for group in found
+        }
+        self._seen = {group.key: group.everybody for group in found}
+        return [self._change(tx, group, known, now) for group in found]
+
+    def _change(self, tx: Tx, group: Group, known: dict[str, Device], now: Moment) -> Change:
+        have = len(group.seats)
+        wanted = replicas_wanted(group.use, group.scaling, now.mono - self._changed[group.key])
+        if wanted > have:
+            grow = grounds_for(replicas.grounds(self._core, tx, group, known), wanted - have)
+            return Change(group, tuple(grow), lacking=wanted - have - len(grow))
+        if wanted < have:
+            return Change(group, shrink=member_to_go(replicas.members(tx, group, known)))
+        return Change(group)
+
+    # --- what becomes of it -----------------------------------------------------------------------------------
+
+    def _apply(self, tx: Tx, change: Change, now: Moment) -> None:
+        group, gone = change.group, change.shrink
+        if not change.grow and gone is None:
+            return
+        self._changed[group.key] = now.mono
+        self._seen.pop(group.key)  # what we change ourselves is no news at the next pass
+        have = Counter(seat.service_id for seat in group.seats)
+        for ground in change.grow:
+            if ground.service_id:
+                have[ground.service_id] += 1
+                self._rescale(tx, group, ground.service_id, ground.device, have, now)
+            else:
+                services.copy_to(tx, group.like, ground.device, now.wall_ms)
+            log.info(
+                "one more replica of package %s: %s",
+                group.name,
+                _words(group),
+                extra={"device": ground.device},
+            )
+        if gone is not None:
+            if gone.of_many:
+                have[gone.service_id] -= 1
+                self._rescale(tx, group, gone.service_id, gone.device, have, now)
+            else:
+                services.retire(tx, gone.load_id, now.wall_ms)
+            log.info(
+                "one replica less of package %s: %s", group.name, _words(group), extra={"device": gone.device}
+            )
+
+    def _rescale(
+        self, tx: Tx, group: Group, service: str, device: str, have: Counter[str], now: Moment
+    ) -> None:
+        services.rescale(tx, service, group.key[0], device, have[service], now.wall_ms)
+
+    def _tell(self, tx: Tx, short: dict[str, int], now: Moment) -> None:
+        for subject in alarms.open_subjects(tx, SHORT):
+            if subject not in short:
+                alarms.end_alarm(tx, SHORT, subject, now.wall_ms)
+        for subject, lacking in short.items():
+            text = f"package {subject}: {lacking} more replicas are wanted and no computility takes them"
+            alarms.raise_alarm(tx, SHORT, subject, text, now.wall_ms)
+
+
+def _words(group: Group) -> str:
+    use = group.use
+    return f"{use.used} streams used and {use.waiting} waiting on {use.replicas} replicas of {use.streams}"

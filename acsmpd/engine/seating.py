@@ -1,0 +1,75 @@
+"""What placement chooses among: every service there is, with what is taken of it, and who holds which place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from msgspec.structs import replace
+
+from acsmpd.decide import fitting, placement
+from acsmpd.decide.hall import Hall
+from acsmpd.decide.settling import Held
+from acsmpd.engine.core import Core
+from acsmpd.model import Ability, Device, ForeignStream, Seat
+from acsmpd.store import devices, foreign, plans, services
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Instance, Load, Package, Task
+
+
+def hall_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> Hall:
+    theirs = Counter(one.device for one in foreign.streams(tx))
+    streams = Counter(plans.streams_on_direct(tx)) + theirs
+    return Hall(abilities, seats_of(core, tx, abilities, known), known, streams)
+
+
+def _adrift(tx: Tx) -> list[ForeignStream]:
+    """Tasks of ours that may run on a device nobody knows on which of its services."""
+    rows = plans.adrift(tx)
+    return [
+        ForeignStream(row["device"], placement.events_of(row["info"]), "", row["info"].get("Labels"))
+        for row in rows
+    ]
+
+
+def seats_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> list[Seat]:
+    """Every service there is, with what is taken of it; where an operator says there are none, there are none."""
+    used, leaving = services.used_streams(tx), services.leaving_streams(tx)
+    manifests = {row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))}
+    cards = {code: fitting.cards_in(infos) for code, infos in devices.infos(tx).items()}
+    origins = services.origins(tx)
+    seats = [
+        Seat(
+            load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
+            used.get(load.id, 0), capacity(core, manifests.get(load.package_id), load.device),
+            origins.get(load.service_id, ""), load.facility_id, load.ours,
+            fitting.misfit((manifests.get(load.package_id) or {}).get("xpu") or (), cards.get(load.device)),
+            leaving.get(load.id, 0),
+        )
+        for load in services.loads(tx, Load.wanted == True)
+        if load.device in known and known[load.device].support_services
+    ]  # fmt: skip
+    taken = placement.taken_by_others([*foreign.streams(tx), *_adrift(tx)], seats, abilities)
+    return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]
+
+
+def capacity(core: Core, manifest: dict[str, Any] | None, device: str) -> int | None:
+    """Streams one replica carries: what the package says, else our own limit here, else unknown."""
+    for xpu in (manifest or {}).get("xpu") or []:
+        if xpu.get("stream_video_quota"):
+            return int(xpu["stream_video_quota"])
+    return int(core.settings.runtime.stream_limit) if device == core.local_code else None
+
+
+def held_places(tx: Tx) -> list[Held]:
+    """Places that may be taken from an instance: its only one, on a service, of work that is not done."""
+    tasks = plans.tasks(
+        tx, Task.wanted == "running", Task.load_id.is_null(False), Task.status != "FINISHED",
+        Task.replaces.is_null(True), Task.id.not_in(plans.replaced()),
+    )  # fmt: skip
+    wanted = {one.id: one for one in plans.instances(tx, Instance.on == True, Instance.deleted == False)}
+    return [
+        Held(task.id, wanted[task.instance_id], task.device, task.load_id, task.weight, task.sent)
+        for task in tasks
+        if task.load_id is not None and task.instance_id in wanted
+    ]
