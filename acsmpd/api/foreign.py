@@ -116,7 +116,13 @@ def adopt(platform: Platform, call: Call) -> Reply:
         plan = plans.plan(tx, asked.task_id) if asked.task_id is not None else None
         if asked.task_id is not None and plan is None:
             raise faults.NotFound(f"no task plan {asked.task_id}")
+        if plan is not None and plan["mode"] == "INSPECTIVE":
+            raise faults.Conflict(
+                f"cannot adopt task {task_id} into plan {plan['id']}: an inspection has turns"
+            )
         on = row["status"] != "PAUSED"
+        if plan is not None and on:
+            instances.open_plan(tx, plan["id"], now)
         instance_id = instances.add(
             platform, tx, _info(row), path="TaskInfo", plan_id=asked.task_id,
             kind=plan["type"] if plan else asked.type or "VIDEO_REALTIME", restart=row["policy"] or "NEVER",

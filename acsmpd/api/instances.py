@@ -119,12 +119,14 @@ def _check_labels(tx: Tx, row: InstanceRow, path: str) -> None:
 
 def columns_of(info: AlgoTaskInfo) -> dict[str, Any]:
     """What an update of a plan makes of an instance at its next start (store/plans.become)."""
-    body = verbatim(info)
-    columns = {
+    return _derived(verbatim(info)) | ({"restart_policy": info.restart_policy} if info.restart_policy else {})
+
+
+def _derived(body: dict[str, Any]) -> dict[str, Any]:
+    return {
         "info": body, "receive_urls": receive_urls(body), "stream_device_id": device_id_of(body),
         "events": list(placement.events_of(body)),
     }  # fmt: skip
-    return columns | ({"restart_policy": info.restart_policy} if info.restart_policy else {})
 
 
 def receive_urls(info: dict[str, Any]) -> dict[str, list[str]]:
@@ -200,11 +202,20 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
     if asked.computility_code is not None or asked.algo_service_id is not None:
         values |= _new_pins(tx, row, asked, now_ms)
     values["stream_device_id"] = device_id_of(body)
+    values["next"] = None if whole else _next_too(row["next"], given, asked)
     plans.change_instance(tx, row["id"], **values)
     if placement.events_of(body) != placement.events_of(row["info"]):
         plans.set_events(tx, row["id"], [(event, "") for event in placement.events_of(body)])
     for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
         plans.change_task(tx, task.id, parked=False)
+
+
+def _next_too(columns: dict[str, Any] | None, given: dict[str, Any], asked: Any) -> dict[str, Any] | None:
+    """What waits for the next start, with a change that was made meanwhile."""
+    if columns is None:
+        return None
+    found = {**columns, **_derived({**columns["info"], **given})}
+    return found | ({"restart_policy": asked.restart_policy} if asked.restart_policy else {})
 
 
 def _new_pins(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int) -> dict[str, Any]:
@@ -312,6 +323,8 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
         plans.change_instances(tx, Instance.id.in_(running), on=False, changed_ms=now_ms)
         return
     held = held_plans(platform, tx, {row["plan_id"] for row in rows}, now_ms)
+    resting = [row["id"] for row in rows if row["plan_id"] in held and row["id"] in set(turned)]
+    plans.change_instances(tx, Instance.id.in_(resting), Instance.status == "FINISHED", status="PAUSED")
     free = [row["id"] for row in rows if not row["on"] and row["plan_id"] not in held]
     plans.let_run(tx, [Instance.id.in_(free)], now_ms)
     for task in plans.tasks(tx, Task.instance_id.in_(ids), Task.wanted != "gone"):
@@ -322,7 +335,7 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
 
 
 def is_settled(on: bool, status: str) -> bool:
-    return status in ("RUNNING", "FINISHED", "ERROR") if on else status in ("PAUSED", "FINISHED")
+    return status in ("RUNNING", "FINISHED", "ERROR") if on else status in ("PAUSED", "FINISHED", "ERROR")
 
 
 def _settled(tx: Tx, ids: list[str]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from acsmpd import faults
 from acsmpd.api import instances, merging
 from acsmpd.api.call import Call, Reply
@@ -124,13 +126,14 @@ def update(platform: Platform, call: Call) -> Reply:
         raise faults.InvalidField(f"$.TaskID: {asked.task_id} is not the plan of the path, {plan_id}")
     with platform.store.write() as tx:
         plan = plan_of(tx, plan_id)
+        is_other = asked.auto_restart not in (None, plan["auto_restart"])
         values, infos = _changes(asked, plan)
         plans.change_plan(tx, plan_id, **values, modified_ms=now)
         plan = plan_of(tx, plan_id)
-        if asked.auto_restart is not None:
-            _restart_as(tx, plan, now)
         if infos is not None:
             merging.merge(platform, tx, plan, infos, at_once=apply == "now", now_ms=now)
+        if is_other:
+            _restart_as(tx, plan, now)
         if asked.plan_day_time is not None and plan["status"] == "ON":
             _follow_hours(platform, tx, plan, now)
     platform.wake()
@@ -173,6 +176,10 @@ def _restart_as(tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
     plans.change_instances(
         tx, *others, restart_policy=wanted, revision=Instance.revision + 1, changed_ms=now_ms
     )
+    for row in tx.rows(
+        Instance.select(Instance.id, Instance.next).where(others[0], others[1], Instance.next.is_null(False))
+    ):
+        plans.change_instance(tx, row["id"], next={**row["next"], "restart_policy": wanted})
 
 
 def _follow_hours(platform: Platform, tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
@@ -230,19 +237,19 @@ def _items(platform: Platform, tx: Tx, rows: list[dict[str, Any]]) -> list[Task]
     )
     by_plan: dict[int, list[Any]] = {row["id"]: [] for row in rows}
     for row in found:
-        by_plan[row["plan_id"]].append(instances.info_of(row))
-    found_served = {
-        row["id"]: rounds.served(tx, row["id"], row["round"] + 1) for row in rows if row["inspection"]
-    }
+        info = instances.info_of(row)
+        by_plan[row["plan_id"]].append(replace(info, restart_policy=row["restart_policy"]))
+    turns = {row["id"]: rounds.members(tx, row["id"]) for row in rows if row["inspection"]}
     now_ms = platform.clock.now().wall_ms
     return [
-        _item(platform, row, by_plan[row["id"]], numbers[row["id"]], found_served.get(row["id"], 0), now_ms)
+        _item(platform, row, by_plan[row["id"]], numbers[row["id"]], turns.get(row["id"], (0, 0)), now_ms)
         for row in rows
     ]
 
 
 def _item(
-    platform: Platform, row: dict[str, Any], infos: list[AlgoTaskInfo], numbers: dict[str, int], served: int,
+    platform: Platform, row: dict[str, Any], infos: list[AlgoTaskInfo], numbers: dict[str, int],
+    turns: tuple[int, int],
     now_ms: int,
 ) -> Task:  # fmt: skip
     total = sum(numbers[status] for status in plans.STATUSES)
@@ -253,7 +260,7 @@ def _item(
         type=row["type"],
         mode=row["mode"],
         algo_task_infos=None if row["inspection"] else infos,
-        inspection_plan=_inspection(row, infos, served, total) if row["inspection"] else None,
+        inspection_plan=_inspection(row, infos, turns) if row["inspection"] else None,
         plan_day_time=row["plan_day_time"],
         next_start_date=times.written(start_ms, platform.zone),
         next_stop_date=times.written(stop_ms, platform.zone),
@@ -280,18 +287,17 @@ def _next(platform: Platform, row: dict[str, Any], now_ms: int) -> tuple[int | N
     return (None, change) if windows.is_open(hours, now_ms, platform.zone) else (change, None)
 
 
-def _inspection(
-    row: dict[str, Any], infos: list[AlgoTaskInfo], served: int, total: int
-) -> TaskInspectionPlan:
-    """In the form it was given: one object, or many."""
-    kept, is_over = row["inspection"], row["status"] == "OFF" and row["round"] > 0
+def _inspection(row: dict[str, Any], infos: list[AlgoTaskInfo], turns: tuple[int, int]) -> TaskInspectionPlan:
+    """In the form it was given: one object, or many. `turns`: those that were, of all in this round."""
+    kept, (served, members) = row["inspection"], turns
+    is_finished = row["status"] == "OFF" and kept["RoundLimit"] and row["round"] >= kept["RoundLimit"]
     return TaskInspectionPlan(
         concurrency=kept["Concurrency"],
         duration=kept["Duration"],
         round_limit=kept["RoundLimit"],
         task_info=infos[0] if kept["Single"] and len(infos) == 1 else infos,
         round_count=row["round"],
-        progress=100.0 if is_over and not served else progress(total, served),
+        progress=100.0 if is_finished else progress(members, served),
     )
 
 

@@ -16,6 +16,15 @@ from acsmpd.model import ACTIVE, LEAVING, RUNNING, SERVED, STARTING, STOPPING, W
 PAUSE_SECONDS = 30.0
 """Not PAUSED after so long: the task is deleted as it is."""
 
+LEAVE_SECONDS = 270.0
+"""Not deleted after so long: its device takes no steps, and the others go on without it."""
+
+NO_PLACE = "found no place"
+"""How the reason of a turn begins that could not be started because there was nowhere to run."""
+
+BATCH_MOST = 1000
+"""Instances in one batch, whatever the plan allows."""
+
 
 class Rules(Struct, frozen=True):
     """What a plan asks for; times in seconds."""
@@ -33,7 +42,8 @@ class Member(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0  # in this phase
     status: str = "PAUSED"  # of its task
     placed: bool = False  # a task of it is on a device, or on its way there
-    lost: bool = False  # the device of that task is lost or gone
+    away: str = ""  # why nothing can be done about that task: its device is lost, gone, disabled
+    refused: bool = False  # the device refused the last step on the task for good
     reason: str = ""  # what the task says for itself
     stopped: bool = False  # nobody wants it to run any more
 
@@ -46,19 +56,18 @@ class Move(NamedTuple):
     failed: str = ""
 
 
-def advance(members: Sequence[Member], rules: Rules) -> list[Move]:
-    """What changes now. Without any move and nobody active the round is over."""
-    moves = [move for member in members if (move := _next(member, rules, members)) is not None]
+def advance(members: Sequence[Member], rules: Rules, *, held: int = 0) -> list[Move]:
+    """What changes now. Without any move and nobody active the round is over.
+
+    `held`: places that tasks of an earlier run hold and will not give back.
+    """
+    moves = [move for member in members if (move := _next(member, rules)) is not None]
     moved = {move.instance_id: move.phase for move in moves}
     if not any(moved.get(member.instance_id, member.phase) in ACTIVE for member in members):
         waiting = [member for member in members if member.phase == WAITING]
-        moves += [Move(member.instance_id, STARTING) for member in waiting[: rules.concurrency]]
+        number = max(1, min(rules.concurrency, BATCH_MOST) - held)
+        moves += [Move(member.instance_id, STARTING) for member in waiting[:number]]
     return moves
-
-
-def is_over(members: Sequence[Member]) -> bool:
-    """Whether everybody has had a turn."""
-    return all(member.phase == SERVED for member in members)
 
 
 def progress(members: int, served: int) -> float:
@@ -66,35 +75,31 @@ def progress(members: int, served: int) -> float:
     return round(100 * served / members, 1) if members else 0.0
 
 
-def _next(member: Member, rules: Rules, members: Sequence[Member]) -> Move | None:
+def _next(member: Member, rules: Rules) -> Move | None:
     if member.phase not in ACTIVE:
         return None
-    if member.stopped:
-        return Move(member.instance_id, SERVED)
-    if member.lost:
-        return Move(member.instance_id, SERVED, "its computility is lost")
+    if member.away:
+        return Move(member.instance_id, SERVED, member.away)
+    if member.stopped and member.phase in (STARTING, RUNNING):
+        return Move(member.instance_id, STOPPING)
     if member.phase == STARTING:
-        return _started(member, rules, members)
+        return _started(member, rules)
     if member.phase == RUNNING:
         return _ran(member, rules)
-    if not member.placed or (member.phase == STOPPING and member.status in ("PAUSED", "FINISHED", "ERROR")):
-        return Move(member.instance_id, SERVED)
-    late = member.phase == STOPPING and member.seconds >= PAUSE_SECONDS
-    return Move(member.instance_id, LEAVING) if late else None
+    return _stopped(member)
 
 
-def _started(member: Member, rules: Rules, members: Sequence[Member]) -> Move | None:
+def _started(member: Member, rules: Rules) -> Move | None:
     if member.status == "RUNNING":
         return Move(member.instance_id, RUNNING)
     if member.status == "FINISHED":
         return Move(member.instance_id, SERVED)
     if member.status == "ERROR":
         return Move(member.instance_id, SERVED, member.reason or "it could not be started")
-    # Where nobody of a batch finds a place there is nothing to inspect with: it waits, the round does not run empty.
-    nobody = not any(one.placed for one in members if one.phase == STARTING)
-    if nobody or member.seconds < rules.start_timeout_seconds:
+    if member.seconds < rules.start_timeout_seconds:
         return None
-    return Move(member.instance_id, SERVED, f"not running after {rules.start_timeout_seconds:g} s")
+    what = "not running" if member.placed else NO_PLACE
+    return Move(member.instance_id, SERVED, f"{what} within {rules.start_timeout_seconds:g} s")
 
 
 def _ran(member: Member, rules: Rules) -> Move | None:
@@ -103,3 +108,14 @@ def _ran(member: Member, rules: Rules) -> Move | None:
     if member.status == "FINISHED" or not member.placed:
         return Move(member.instance_id, SERVED)
     return Move(member.instance_id, STOPPING) if member.seconds >= rules.duration_seconds else None
+
+
+def _stopped(member: Member) -> Move | None:
+    if not member.placed or (member.phase == STOPPING and member.status in ("PAUSED", "FINISHED", "ERROR")):
+        return Move(member.instance_id, SERVED)
+    if member.phase == STOPPING:
+        return Move(member.instance_id, LEAVING) if member.seconds >= PAUSE_SECONDS else None
+    if member.refused:
+        return Move(member.instance_id, SERVED, f"cannot be taken off its device: {member.reason}")
+    is_late = member.seconds >= LEAVE_SECONDS
+    return Move(member.instance_id, SERVED, "could not be taken off its device in time") if is_late else None

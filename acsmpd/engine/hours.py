@@ -8,6 +8,7 @@ from acsmpd.clock import Moment
 from acsmpd.decide import windows
 from acsmpd.engine.core import Core
 from acsmpd.store import plans
+from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance
 
 _MINUTE_MS = 60_000
@@ -27,28 +28,32 @@ class Hours:
         if not timed:
             self._read.clear()
             return None
+        if self._switched(timed, now) != ([], []):
+            with self._core.store.write(durable=False) as tx:  # the clock says the same after a power cut
+                opened, closed = self._switched(
+                    plans.timed(tx), now
+                )  # somebody may have given it other hours
+                self._switch(tx, opened, closed, now)
+        return now.mono + (_MINUTE_MS - now.wall_ms % _MINUTE_MS) / 1000
+
+    def _switched(self, timed: list[plans.Timed], now: Moment) -> tuple[list[int], list[int]]:
+        """Plans whose hours have opened, and closed."""
         minute = windows.minute_of_week(now.wall_ms, self._core.settings.site.zone)
         hours = self._hours({plan.hours for plan in timed})
         opened = [plan.id for plan in timed if plan.waits and windows.is_open_at(hours[plan.hours], minute)]
         closed = [
             plan.id for plan in timed if plan.runs and not windows.is_open_at(hours[plan.hours], minute)
         ]
-        if opened or closed:
-            with self._core.store.write(durable=False) as tx:  # the clock says the same after a power cut
-                here = Instance.deleted == False
-                plans.let_run(
-                    tx, [Instance.plan_id.in_(opened), here, Instance.started == True, Instance.on == False],
-                    now.wall_ms,
-                )  # fmt: skip
-                plans.change_instances(
-                    tx,
-                    Instance.plan_id.in_(closed),
-                    here,
-                    Instance.on == True,
-                    on=False,
-                    changed_ms=now.wall_ms,
-                )
-        return now.mono + (_MINUTE_MS - now.wall_ms % _MINUTE_MS) / 1000
+        return opened, closed
+
+    @staticmethod
+    def _switch(tx: Tx, opened: list[int], closed: list[int], now: Moment) -> None:
+        here = Instance.deleted == False
+        waits = [here, Instance.started == True, Instance.on == False]
+        plans.let_run(tx, [Instance.plan_id.in_(opened), *waits], now.wall_ms)
+        plans.change_instances(
+            tx, Instance.plan_id.in_(closed), here, Instance.on == True, on=False, changed_ms=now.wall_ms
+        )
 
     def _hours(self, texts: set[str]) -> dict[str, windows.Windows]:
         self._read = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from acsmpd.clock import Moment
 from acsmpd.decide import rounds as decide
@@ -11,9 +11,19 @@ from acsmpd.engine.core import Core
 from acsmpd.model import LEAVING, RUNNING, SERVED, STARTING, STOPPING
 from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
+from acsmpd.store.rounds import Inspection, TurnRow
 from acsmpd.store.tables import Instance
 
 _LOOK_SECONDS = 1.0
+
+
+class _Due(NamedTuple):
+    """What is to be done for one inspection."""
+
+    plan: Inspection
+    moves: list[Move]
+    kept: list[TurnRow]  # whose durations are to be written down
+    is_over: bool  # the round
 
 
 class Rounds:
@@ -26,80 +36,85 @@ class Rounds:
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
-            plans_on = rounds.running(tx)
-            looked = [(plan, rounds.active(tx, plan["id"])) for plan in plans_on]
-            members = [self._members(tx, plan, turns, now) for plan, turns in looked]
-        self._begun = {plan["id"]: self._begun[plan["id"]] for plan in plans_on if plan["id"] in self._begun}
-        for (plan, turns), found in zip(looked, members, strict=True):
-            self._advance(plan, turns, found, now)
-        return now.mono + _LOOK_SECONDS if plans_on else None
+            running = rounds.running(tx)
+            is_idle = not running or not self._due(tx, running, now)
+        self._begun = {plan.id: self._begun[plan.id] for plan in running if plan.id in self._begun}
+        if not is_idle:
+            with self._core.store.write() as tx:  # looked at again: somebody may have stopped or started one
+                for due in self._due(tx, rounds.running(tx), now):
+                    self._do(tx, due, now)
+        return now.mono + _LOOK_SECONDS if running else None
 
-    # --- what is observed ---------------------------------------------------------------------------------
+    # --- what is to be done -------------------------------------------------------------------------------
 
-    def _members(
-        self, tx: Tx, plan: dict[str, Any], active: list[rounds.TurnRow], now: Moment
-    ) -> list[Member]:
-        tasks: dict[str, list[dict[str, Any]]] = {}
-        for row in rounds.tasks_of(tx, [turn.instance_id for turn in active]):
-            tasks.setdefault(row["instance_id"], []).append(row)
-        known = devices.all_devices(tx)
-        lost = {code for code, device in known.items() if device.state in ("lost", "gone")}
+    def _due(self, tx: Tx, running: list[Inspection], now: Moment) -> list[_Due]:
+        turns, tasks = rounds.active(tx), rounds.tasks_of_active(tx)
+        away = _away(tx)
         found = []
-        for turn in active:
-            found.append(_member(turn, tasks.get(turn.instance_id, []), lost, self._seconds(turn, now)))
-        limit = plan["inspection"]["Concurrency"]
-        waiting = rounds.waiting(tx, plan["id"], plan["round"] + 1, limit)
-        return [*found, *(Member(instance_id=one) for one in waiting)]
+        for plan in running:
+            mine = turns.get(plan.id, [])
+            members = [
+                _member(turn, tasks.get(turn.instance_id, []), away, _seconds(turn, now)) for turn in mine
+            ]
+            due = self._of_one(tx, plan, mine, members, now)
+            if due.moves or due.kept or due.is_over:
+                found.append(due)
+        return found
 
-    @staticmethod
-    def _seconds(turn: rounds.TurnRow, now: Moment) -> float:
-        """How long the phase lasts: over a restart by the monotonic clock, over a reboot without the time between."""
-        return turn.elapsed_seconds + (max(0.0, now.mono - turn.mono) if turn.boot_id == now.boot_id else 0.0)
-
-    # --- what is done -------------------------------------------------------------------------------------
-
-    def _advance(
-        self, plan: dict[str, Any], turns: list[rounds.TurnRow], members: list[Member], now: Moment
-    ) -> None:
-        asked, settings = plan["inspection"], self._core.settings.plans
-        rules = Rules(asked["Concurrency"], asked["Duration"], settings.start_timeout_seconds)
-        if not members:
-            self._end_round(plan, now)
-            return
+    def _of_one(
+        self, tx: Tx, plan: Inspection, turns: list[TurnRow], members: list[Member], now: Moment
+    ) -> _Due:
+        asked = plan.inspection
+        rules = Rules(
+            asked["Concurrency"], asked["Duration"], self._core.settings.plans.start_timeout_seconds
+        )
         moves = decide.advance(members, rules)
-        if not turns and not self._may_begin(plan, now):
-            return
+        if len([move for move in moves if move.phase == SERVED]) == len(members):
+            most = min(rules.concurrency, decide.BATCH_MOST)
+            waiting = rounds.waiting(tx, plan.id, plan.round + 1, most, [one.instance_id for one in members])
+            if not turns and not waiting:
+                return _Due(plan, [], [], is_over=rounds.members(tx, plan.id)[1] > 0)
+            if turns or self._may_begin(plan, now):
+                held = rounds.holding(tx, plan.id, [one.instance_id for one in members])
+                if held and now.mono < self._begun.get(plan.id, (0, 0.0))[1] + decide.LEAVE_SECONDS:
+                    return _Due(plan, moves, [], is_over=False)
+                moves = decide.advance(
+                    [*members, *(Member(instance_id=one) for one in waiting)], rules, held=held
+                )
         moved = {move.instance_id for move in moves}
         kept = [turn for turn in turns if turn.instance_id not in moved and self._is_old(turn, now)]
-        if not moves and not kept:
-            return
-        with self._core.store.write(durable=bool(moves)) as tx:
-            for move in moves:
-                self._make(tx, plan, move, now)
-            for turn in kept:
-                seconds = self._seconds(turn, now)
-                rounds.change(
-                    tx, turn.instance_id, elapsed_seconds=seconds, mono=now.mono, boot_id=now.boot_id
-                )
+        return _Due(plan, moves, kept, is_over=False)
 
-    def _is_old(self, turn: rounds.TurnRow, now: Moment) -> bool:
+    def _is_old(self, turn: TurnRow, now: Moment) -> bool:
         flush = self._core.settings.plans.duration_flush_seconds
         return turn.boot_id != now.boot_id or now.mono - turn.mono >= flush
 
-    def _may_begin(self, plan: dict[str, Any], now: Moment) -> bool:
+    def _may_begin(self, plan: Inspection, now: Moment) -> bool:
         """A round lasts as long as one turn at least: one of which every turn fails at once is not repeated at once."""
-        number, last = plan["round"] + 1, self._begun.get(plan["id"])
+        number, last = plan.round + 1, self._begun.get(plan.id)
         if last is not None and last[0] == number:
             return True
-        if last is not None and last[0] < number and now.mono < last[1] + plan["inspection"]["Duration"]:
+        if last is not None and last[0] < number and now.mono < last[1] + plan.inspection["Duration"]:
             return False
-        self._begun[plan["id"]] = (number, now.mono)
+        self._begun[plan.id] = (number, now.mono)
         return True
 
-    def _make(self, tx: Tx, plan: dict[str, Any], move: Move, now: Moment) -> None:
+    # --- doing it -----------------------------------------------------------------------------------------
+
+    def _do(self, tx: Tx, due: _Due, now: Moment) -> None:
+        if due.is_over:
+            self._end_round(tx, due.plan, now)
+        for move in due.moves:
+            self._make(tx, due.plan, move, now)
+        for turn in due.kept:
+            rounds.change(
+                tx, turn.instance_id, elapsed_seconds=_seconds(turn, now), mono=now.mono, boot_id=now.boot_id
+            )
+
+    def _make(self, tx: Tx, plan: Inspection, move: Move, now: Moment) -> None:
         one = [Instance.id == move.instance_id]
         rounds.put(
-            tx, instance_id=move.instance_id, plan_id=plan["id"], round=plan["round"] + 1, phase=move.phase,
+            tx, instance_id=move.instance_id, plan_id=plan.id, round=plan.round + 1, phase=move.phase,
             reason=move.failed, elapsed_seconds=0.0, mono=now.mono, boot_id=now.boot_id,
         )  # fmt: skip
         if move.phase == STARTING:
@@ -109,27 +124,40 @@ class Rounds:
         if move.phase in (LEAVING, SERVED):
             plans.take_off(tx, [move.instance_id], now.wall_ms)
 
-    def _end_round(self, plan: dict[str, Any], now: Moment) -> None:
-        with self._core.store.write() as tx:
-            current = plans.plan(tx, plan["id"])
-            if current is None or current["status"] != "ON" or not rounds.members(tx, plan["id"]):
-                return
-            number = plan["round"] + 1
-            plans.change_plan(tx, plan["id"], round=number)
-            limit = plan["inspection"].get("RoundLimit")
-            if limit and number >= limit:
-                self._finish(tx, plan["id"], now)
-
-    def _finish(self, tx: Tx, plan_id: int, now: Moment) -> None:
-        plans.change_plan(tx, plan_id, status="OFF", modified_ms=now.wall_ms)
-        rounds.forget(tx, plan_id)
+    def _end_round(self, tx: Tx, plan: Inspection, now: Moment) -> None:
+        """The next one; the same again where nobody found a place: a plan that cannot run waits, it does not end."""
+        number, limit = plan.round + 1, plan.inspection.get("RoundLimit")
+        if rounds.nobody_placed(tx, plan.id, number, decide.NO_PLACE):
+            rounds.forget(tx, plan.id)
+            return
+        plans.change_plan(tx, plan.id, round=number)
+        if not limit or number < limit:
+            return
+        plans.change_plan(tx, plan.id, status="OFF", modified_ms=now.wall_ms)
+        rounds.forget(tx, plan.id)
+        here = (Instance.plan_id == plan.id, Instance.deleted == False, Instance.started == True)
         plans.change_instances(
-            tx, Instance.plan_id == plan_id, Instance.deleted == False, started=False, on=False,
-            status="FINISHED", reason="", changed_ms=now.wall_ms,
-        )  # fmt: skip
+            tx, *here, started=False, on=False, status="FINISHED", reason="", changed_ms=now.wall_ms
+        )
 
 
-def _member(turn: rounds.TurnRow, tasks: list[dict[str, Any]], lost: set[str], seconds: float) -> Member:
+def _seconds(turn: TurnRow, now: Moment) -> float:
+    """How long the phase lasts: over a restart by the monotonic clock, over a reboot without the time between."""
+    return turn.elapsed_seconds + (max(0.0, now.mono - turn.mono) if turn.boot_id == now.boot_id else 0.0)
+
+
+def _away(tx: Tx) -> dict[str, str]:
+    """code -> why nothing can be done on that computility, for longer than a moment."""
+    found = {}
+    for code, device in devices.all_devices(tx).items():
+        if device.state in ("lost", "gone"):
+            found[code] = f"computility {code} is {device.state}"
+        elif not (device.enabled and device.approved):
+            found[code] = f"computility {code} is {'not approved' if device.enabled else 'disabled'}"
+    return found
+
+
+def _member(turn: TurnRow, tasks: list[dict[str, Any]], away: dict[str, str], seconds: float) -> Member:
     """With its present task; of one that is to end also the task that is still to leave the device."""
     here = [row for row in tasks if row["wanted"] != "gone"]
     if not here and turn.phase in (STOPPING, LEAVING):
@@ -137,8 +165,10 @@ def _member(turn: rounds.TurnRow, tasks: list[dict[str, Any]], lost: set[str], s
     task = here[-1] if here else None
     if task is None:
         return Member(instance_id=turn.instance_id, phase=turn.phase, seconds=seconds, stopped=turn.stopped)
-    seen = "ERROR" if task["parked"] else task["status"] if task["sent"] else "PENDING"
+    seen = task["status"] if task["sent"] else "PENDING"
+    if task["parked"] and seen != "RUNNING":
+        seen = "ERROR"
     return Member(
         instance_id=turn.instance_id, phase=turn.phase, seconds=seconds, status=seen, placed=True,
-        lost=task["device"] in lost, reason=task["reason"], stopped=turn.stopped,
+        away=away.get(task["device"], ""), refused=task["parked"], reason=task["reason"], stopped=turn.stopped,
     )  # fmt: skip

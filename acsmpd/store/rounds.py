@@ -9,7 +9,16 @@ from msgspec import Struct
 
 from acsmpd.model import ACTIVE, SERVED
 from acsmpd.store.database import Tx
+from acsmpd.store.rows import structs
 from acsmpd.store.tables import Instance, Plan, Task, Turn
+
+
+class Inspection(Struct, frozen=True):
+    """An INSPECTIVE plan; `round`: whole rounds so far."""
+
+    id: int
+    round: int
+    inspection: dict[str, Any]
 
 
 class TurnRow(Struct, frozen=True):
@@ -17,7 +26,6 @@ class TurnRow(Struct, frozen=True):
 
     instance_id: str
     plan_id: int
-    round: int
     phase: str
     elapsed_seconds: float
     mono: float
@@ -25,55 +33,84 @@ class TurnRow(Struct, frozen=True):
     stopped: bool  # nobody wants the instance any more
 
 
-def running(tx: Tx) -> list[dict[str, Any]]:
-    """Inspections that are ON: id, round (complete ones), inspection."""
-    return tx.rows(
-        Plan.select(Plan.id, Plan.round, Plan.inspection).where(
-            Plan.mode == "INSPECTIVE", Plan.status == "ON"
-        )
-    )
+def running(tx: Tx) -> list[Inspection]:
+    """Inspections that are ON."""
+    return structs(tx, Plan.select().where(Plan.mode == "INSPECTIVE", Plan.status == "ON"), Inspection)
 
 
-def active(tx: Tx, plan_id: int) -> list[TurnRow]:
-    """Turns that hold a place, in the order of the instances."""
+def active(tx: Tx) -> dict[int, list[TurnRow]]:
+    """plan -> turns that hold a place, in the order of the instances."""
     query = (
         Turn.select(Turn, (Instance.deleted | ~Instance.started).alias("stopped"))
         .join(Instance, on=(Instance.id == Turn.instance_id))
-        .where(Turn.plan_id == plan_id, Turn.phase.in_(ACTIVE))
+        .where(Turn.phase.in_(ACTIVE))
         .order_by(Instance.number)
     )
-    return [msgspec.convert(row, TurnRow, strict=False) for row in tx.rows(query)]
+    found: dict[int, list[TurnRow]] = {}
+    for row in tx.rows(query):
+        turn = msgspec.convert(row, TurnRow, strict=False)
+        found.setdefault(turn.plan_id, []).append(turn)
+    return found
 
 
-def waiting(tx: Tx, plan_id: int, number: int, limit: int) -> list[str]:
-    """The first instances that have had no turn in this round."""
-    had = Turn.select(Turn.instance_id).where(Turn.plan_id == plan_id, Turn.round == number)
+def tasks_of_active(tx: Tx) -> dict[str, list[dict[str, Any]]]:
+    """instance -> its tasks that are on a device or to go there: device, wanted, sent, status, parked, reason."""
     query = (
-        Instance.select(Instance.id)
-        .where(
-            Instance.plan_id == plan_id, Instance.deleted == False, Instance.started == True,
-            Instance.id.not_in(had),
+        Task.select(
+            Task.instance_id, Task.device, Task.wanted, Task.sent, Task.status, Task.parked, Task.reason
         )
-        .order_by(Instance.number)
-        .limit(limit)
-    )  # fmt: skip
-    return [row["id"] for row in tx.rows(query)]
+        .join(Turn, on=(Turn.instance_id == Task.instance_id))
+        .where(Turn.phase.in_(ACTIVE))
+        .order_by(Task.id)
+    )
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in tx.rows(query):
+        found.setdefault(row["instance_id"], []).append(row)
+    return found
 
 
-def served(tx: Tx, plan_id: int, number: int) -> int:
-    """How many instances that are there have had their turn in this round."""
+def waiting(tx: Tx, plan_id: int, number: int, limit: int, but: list[str]) -> list[str]:
+    """The first instances that have had no turn in this round, without those `but` that have theirs now."""
     rows = tx.sql(
-        "SELECT count(*) FROM turn t JOIN instance i ON i.id = t.instance_id WHERE t.plan_id = ? AND t.round = ?"
-        " AND t.phase = ? AND NOT i.deleted AND i.started",
-        plan_id, number, SERVED,
+        "SELECT i.id FROM instance i LEFT JOIN turn t ON t.instance_id = i.id AND t.round = ?"
+        " WHERE i.plan_id = ? AND NOT i.deleted AND i.started AND t.instance_id IS NULL ORDER BY i.number LIMIT ?",
+        number, plan_id, limit + len(but),
     )  # fmt: skip
-    return int(rows[0][0])
+    skipped = set(but)
+    return [row[0] for row in rows if row[0] not in skipped][:limit]
 
 
-def members(tx: Tx, plan_id: int) -> int:
-    """How many instances take turns."""
-    rows = tx.sql("SELECT count(*) FROM instance WHERE plan_id = ? AND NOT deleted AND started", plan_id)
-    return int(rows[0][0])
+def holding(tx: Tx, plan_id: int, but: list[str]) -> int:
+    """Tasks of an earlier run of the plan that still run, on devices that take steps; but for these instances."""
+    rows = tx.sql(
+        "SELECT t.instance_id FROM task t JOIN instance i ON i.id = t.instance_id"
+        " JOIN computility c ON c.code = t.device LEFT JOIN turn u ON u.instance_id = i.id"
+        " WHERE i.plan_id = ? AND u.instance_id IS NULL"
+        " AND t.sent AND t.status IN ('RUNNING', 'PENDING') AND NOT t.parked"
+        " AND c.state = 'online' AND c.enabled AND c.approved",
+        plan_id,
+    )
+    return len({row[0] for row in rows} - set(but))
+
+
+def members(tx: Tx, plan_id: int) -> tuple[int, int]:
+    """(served, all): instances that have had their turn in the present round, and those that take turns in it."""
+    rows = tx.sql(
+        "SELECT coalesce(sum(t.phase = ?), 0), coalesce(sum(i.started OR t.phase IS NOT NULL), 0) FROM instance i"
+        " JOIN plan p ON p.id = i.plan_id"
+        " LEFT JOIN turn t ON t.instance_id = i.id AND t.round = p.round + 1 WHERE p.id = ? AND NOT i.deleted",
+        SERVED, plan_id,
+    )  # fmt: skip
+    return int(rows[0][0]), int(rows[0][1])
+
+
+def nobody_placed(tx: Tx, plan_id: int, number: int, reason: str) -> bool:
+    """Whether every turn of the round failed for a reason that begins so."""
+    rows = tx.sql(
+        "SELECT count(*), coalesce(sum(substr(reason, 1, ?) = ?), 0) FROM turn WHERE plan_id = ? AND round = ?",
+        len(reason), reason, plan_id, number,
+    )  # fmt: skip
+    return bool(rows[0][0] == rows[0][1] > 0)
 
 
 def failures(tx: Tx) -> dict[str, str]:
@@ -82,16 +119,6 @@ def failures(tx: Tx) -> dict[str, str]:
         row["instance_id"]: row["reason"]
         for row in tx.rows(Turn.select(Turn.instance_id, Turn.reason).where(Turn.reason != ""))
     }
-
-
-def tasks_of(tx: Tx, instance_ids: list[str]) -> list[dict[str, Any]]:
-    """Every task of these instances that is on a device or to go there: instance_id, device, wanted, sent, status,
-    parked, reason."""
-    return tx.rows(
-        Task.select(
-            Task.instance_id, Task.device, Task.wanted, Task.sent, Task.status, Task.parked, Task.reason
-        ).where(Task.instance_id.in_(instance_ids))
-    )
 
 
 def put(tx: Tx, **values: Any) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -157,3 +158,19 @@ def test_a_restart_within_the_hours_changes_nothing(works: Bench) -> None:
     revision = works.row(f"{plan_id}-0")
     Hours(works.core).ensure(at(MONDAY + 60_000, 7.0)._replace(boot_id="another"))
     assert works.row(f"{plan_id}-0") == revision
+
+
+def test_hours_taken_away_while_they_close_leave_the_plan_running(works: Bench) -> None:
+    plan_id = plan(works, ["1,00:00,01:00"])
+    hours, write = Hours(works.core), works.store.write
+    hours.ensure(at(MONDAY))
+
+    def first(**more: Any) -> Any:
+        works.store.write = write  # type: ignore[method-assign]
+        with works.store.write() as tx:
+            plans.change_plan(tx, plan_id, plan_day_time=None)
+        return write(**more)
+
+    works.store.write = first  # type: ignore[method-assign, assignment]
+    hours.ensure(at(MONDAY + 3600_000))
+    assert running(works) == {plan_id}

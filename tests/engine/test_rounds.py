@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS
+from acsmpd.engine.rounds import Rounds
 from acsmpd.faults import Permanent, Temporary
 from acsmpd.model import CreateTask, DeleteTask, Outcome, PauseTask, Peer, Step
 from acsmpd.store import plans, rounds
@@ -199,7 +200,7 @@ def test_who_does_not_start_in_time_gives_the_place_back_and_shows_why(works: Be
     it.plant.perform = perform  # type: ignore[method-assign]
     it.until(lambda: it.phases()["served"] == 1, limit=1)
     it.live(2)
-    assert works.status("i-0") == ("ERROR", "not running after 20 s")
+    assert works.status("i-0") == ("ERROR", "not running within 20 s")
     it.until(lambda: it.row["round"] == 1, limit=1)
     assert it.plant.runs == {"i-1": 1, "i-2": 1}
     it.until(lambda: it.row["status"] == "OFF", limit=1)
@@ -222,18 +223,137 @@ def test_a_lost_device_frees_its_places_and_its_instances_show_it(works: Bench) 
     assert all(task.wanted == "gone" for one in there for task in works.tasks(one) if task.device == OTHER)
 
 
-def test_where_nobody_finds_a_place_the_round_waits_and_says_why(works: Bench) -> None:
-    it = Inspection(works, 2, RoundLimit=1)
+def make_unplaceable(works: Bench, *conditions: Any) -> None:
     with works.store.write() as tx:
-        plans.change_instances(
-            tx, Instance.plan_id == it.id, info={"RulesParams": [{"EventID": "NOBODY_KNOWS"}]}
-        )
-    it.live(60)
-    assert it.phases() == {"starting": 2}
+        plans.change_instances(tx, *conditions, info={"RulesParams": [{"EventID": "NOBODY_KNOWS"}]})
+
+
+def test_a_plan_that_finds_no_place_at_all_waits_and_says_why(works: Bench) -> None:
+    it = Inspection(works, 2, RoundLimit=1)
+    make_unplaceable(works, Instance.plan_id == it.id)
+    it.live(5)
     assert works.status("i-0") == ("PENDING", "no imported capability serves NOBODY_KNOWS for VIDEO_REALTIME")
+    it.live(60)
+    assert (it.row["status"], it.row["round"]) == ("ON", 0)
     with works.store.write() as tx:
         plans.change_instances(tx, Instance.plan_id == it.id, info=_info(1))
     it.until(lambda: it.row["status"] == "OFF")
+
+
+@pytest.mark.parametrize("concurrency", [1, 5])
+def test_one_that_finds_no_place_holds_nobody_up(works: Bench, concurrency: int) -> None:
+    it = Inspection(works, 6, RoundLimit=1, Concurrency=concurrency)
+    make_unplaceable(works, Instance.id == "i-0")
+    it.until(lambda: it.phases()["served"] == 6 or it.row["status"] == "OFF", most=400, limit=concurrency)
+    it.until(lambda: it.row["status"] == "OFF", most=400, limit=concurrency)
+    assert it.plant.runs == {f"i-{number}": 1 for number in range(1, 6)}
+
+
+def test_who_is_on_a_disabled_device_holds_nobody_up(works: Bench) -> None:
+    it = Inspection(works, 4, Concurrency=4)
+    it.until(lambda: it.phases()["running"] == 4, limit=4)
+    there = {info["ID"] for info in it.plant.boxes[OTHER].infos.values()}
+    assert there
+    with works.store.write() as tx:
+        tx.sql("UPDATE computility SET enabled = 0 WHERE code = ?", OTHER)
+    it.live(3)
+    assert {works.status(one) for one in there} == {("ERROR", f"computility {OTHER} is disabled")}
+    it.until(lambda: it.row["status"] == "OFF", limit=4)
+
+
+def test_who_cannot_be_taken_off_its_device_holds_the_others_up_for_some_minutes_only(works: Bench) -> None:
+    it = Inspection(works, 4, Concurrency=2, RoundLimit=1)
+    it.until(lambda: it.phases()["running"] == 2, limit=2)
+    it.plant.away.add(OTHER)  # it is heard, and cannot be called
+    passes = 0
+    while it.row["status"] == "ON" and passes < 900:
+        it.live(1, 2.0)
+        passes += 1
+    assert it.row["status"] == "OFF"
+
+
+def stop(it: Inspection) -> None:
+    with it.works.store.write() as tx:
+        plans.change_plan(tx, it.id, status="OFF")
+        plans.change_instances(tx, Instance.plan_id == it.id, started=False, on=False)
+
+
+def start(it: Inspection) -> None:
+    with it.works.store.write() as tx:
+        rounds.forget(tx, it.id)
+        plans.change_plan(tx, it.id, status="ON", round=0)
+        plans.change_instances(tx, Instance.plan_id == it.id, started=True)
+
+
+def busy(it: Inspection, seconds: float) -> None:
+    """Devices that let go of nothing for so long."""
+    first, until = it.plant.perform, it.works.clock.moment.mono + seconds
+
+    def perform(peer: Peer, step: Step) -> Outcome:
+        if isinstance(step, PauseTask | DeleteTask) and it.works.clock.moment.mono < until:
+            raise Temporary("busy")
+        return first(peer, step)
+
+    it.plant.perform = perform  # type: ignore[method-assign]
+
+
+def test_stopped_and_started_again_never_more_than_allowed_run(works: Bench) -> None:
+    it = Inspection(works, 10, RoundLimit=None)
+    it.until(lambda: it.phases()["running"] == 5 and it.phases()["served"] == 5)
+    busy(it, 8)
+    stop(it)
+    it.live(2)
+    start(it)
+    for _ in range(30):
+        it.live(1)
+        assert it.plant.number <= 5
+    assert it.phases()["running"] == 5
+
+
+def test_a_stopped_one_holds_its_place_until_it_is_paused(works: Bench) -> None:
+    it = Inspection(works, 2, RoundLimit=None, Concurrency=1)
+    it.until(lambda: it.phases()["running"] == 1, limit=1)
+    busy(it, 8)
+    with works.store.write() as tx:
+        plans.change_instances(tx, Instance.id == "i-0", started=False, on=False)
+    for _ in range(20):
+        it.live(1)
+        assert it.plant.number <= 1
+    assert it.plant.runs == {"i-0": 1, "i-1": 1}
+
+
+@pytest.mark.parametrize("moment", ["moves", "end"])
+def test_a_start_between_look_and_deed_is_not_spoiled(works: Bench, moment: str) -> None:
+    it = Inspection(works, 2, RoundLimit=2)
+    if moment == "end":
+        it.until(lambda: (it.row["round"] == 1 and it.phases()["served"] == 2) or it.row["status"] == "OFF")
+    else:
+        it.until(lambda: it.phases()["running"] == 2)
+        it.live(29)
+    duty, write = Rounds(works.core), works.store.write
+
+    def first(**more: Any) -> Any:
+        works.store.write = write  # type: ignore[method-assign]
+        stop(it)
+        start(it)
+        return write(**more)
+
+    works.store.write = first  # type: ignore[method-assign, assignment]
+    works.pass_by(5)
+    duty.ensure(works.clock.moment)
+    works.store.write = write  # type: ignore[method-assign]
+    assert (it.row["status"], it.row["round"]) == ("ON", 0)
+    assert not it.phases()["served"]
+    it.until(lambda: it.row["status"] == "OFF")
+
+
+def test_the_end_makes_finished_of_those_that_took_part(works: Bench) -> None:
+    it = Inspection(works, 3)
+    with works.store.write() as tx:
+        plans.change_instances(tx, Instance.id == "i-2", started=False)
+    it.until(lambda: it.row["status"] == "OFF")
+    it.live(2)
+    assert it.statuses() == {"FINISHED": 2, "PAUSED": 1}
 
 
 def test_a_round_of_failures_is_not_repeated_without_a_pause(works: Bench) -> None:
@@ -249,7 +369,7 @@ def test_a_stopped_instance_leaves_its_batch_and_a_stopped_plan_all(works: Bench
     with works.store.write() as tx:
         plans.change_instances(tx, Instance.id == "i-0", started=False, on=False)
     it.live(3)
-    assert it.phases() == {"served": 1, "running": 4}
+    it.until(lambda: it.phases() == {"served": 1, "running": 4}, most=5)
     assert works.status("i-0") == ("PAUSED", "")
     with works.store.write() as tx:
         plans.change_plan(tx, it.id, status="OFF")
@@ -283,7 +403,7 @@ def test_how_long_a_turn_has_lasted_outlives_a_reboot(works: Bench) -> None:
     works.clock.moment = works.clock.moment._replace(mono=3.0, boot_id="after")
     works.restart()
     with works.store.read() as tx:
-        [turn] = rounds.active(tx, it.id)
+        [turn] = rounds.active(tx)[it.id]
     assert 15 <= turn.elapsed_seconds <= 21
     passes = 0
     while it.phases()["running"]:

@@ -219,6 +219,55 @@ def test_with_apply_now_a_change_counts_at_once(spot: tuple[Site, FakeCad]) -> N
     gone(site, cad, plan)
 
 
+def test_the_newest_wish_counts_at_the_next_start(spot: tuple[Site, FakeCad]) -> None:
+    """An update of the plan waits for the next start; the instance itself is changed meanwhile."""
+    site, cad = spot
+    plan = site.client.fine("POST", PLANS, periodic(stream(11)))
+    [info] = site.until(f"{PLANS}/{plan}", lambda data: data["RunningCount"] == 1)["AlgoTaskInfos"]
+    site.client.fine("PUT", f"{PLANS}/{plan}", {"AlgoTaskInfos": [stream(12, ID=info["ID"])]})
+    site.client.fine("PUT", f"/ACSMP/TaskInstances/{info['ID']}", stream(13))
+    wait_until(lambda: running_at(cad) == {"rtsp://127.0.0.1:9/13"}, what="the change at once")
+    site.client.fine("POST", f"{PLANS}/{plan}/Stop?Wait=20")
+    site.client.fine("POST", f"{PLANS}/{plan}/Start?Wait=20")
+    site.until(f"{PLANS}/{plan}", lambda data: data["RunningCount"] == 1)
+    wait_until(lambda: running_at(cad) == {"rtsp://127.0.0.1:9/13"}, what="the newest wish")
+    gone(site, cad, plan)
+
+
+def test_what_is_read_and_written_back_changes_nothing(spot: tuple[Site, FakeCad]) -> None:
+    site, cad = spot
+    plan = site.client.fine("POST", PLANS, periodic(stream(1, RestartPolicy="ALWAYS"), stream(2)))
+    task = site.until(f"{PLANS}/{plan}", lambda data: data["RunningCount"] == 2)
+    assert [info["RestartPolicy"] for info in task["AlgoTaskInfos"]] == ["ALWAYS", "NEVER"]
+    mark = len(cad.calls())
+    site.client.fine("PUT", f"{PLANS}/{plan}?Apply=now", {**task, "Name": "another"})
+    again = site.client.fine("GET", f"{PLANS}/{plan}")
+    assert again["AlgoTaskInfos"] == task["AlgoTaskInfos"]
+    seen = len(cad.calls("POST", "/CAD/AlgoTasks:search"))
+    wait_until(lambda: len(cad.calls("POST", "/CAD/AlgoTasks:search")) >= seen + 2, what="looks")
+    assert not [call.path for call in cad.calls()[mark:] if call.method == "PUT" or ":pause" in call.path]
+    gone(site, cad, plan)
+
+
+def test_entries_mean_the_same_instances_in_whatever_order(spot: tuple[Site, FakeCad]) -> None:
+    """The one with an ID is it, then the one that is the same; only then the stream decides."""
+    site, cad = spot
+    one, two = stream(41, Labels={"K": "a"}), stream(41, Labels={"K": "b"})
+    plan = site.client.fine("POST", PLANS, periodic(one, two))
+    before = site.until(f"{PLANS}/{plan}", lambda data: data["RunningCount"] == 2)["AlgoTaskInfos"]
+    ids = {info["Labels"]["K"]: info["ID"] for info in before}
+    site.client.fine(
+        "PUT", f"{PLANS}/{plan}?Apply=now", {"AlgoTaskInfos": [stream(41, Labels={"K": "c"}), one]}
+    )
+    after = site.client.fine("GET", f"{PLANS}/{plan}")["AlgoTaskInfos"]
+    assert {info["Labels"]["K"]: info["ID"] for info in after} == {"a": ids["a"], "c": ids["b"]}
+    body = [stream(41), stream(41, ID=ids["a"])]
+    site.client.fine("PUT", f"{PLANS}/{plan}?Apply=now", {"AlgoTaskInfos": body})
+    after = site.client.fine("GET", f"{PLANS}/{plan}")["AlgoTaskInfos"]
+    assert {info["ID"] for info in after} == set(ids.values())
+    gone(site, cad, plan)
+
+
 def test_auto_restart_becomes_the_policy_of_every_task(spot: tuple[Site, FakeCad]) -> None:
     site, cad = spot
     plan = site.client.fine("POST", PLANS, periodic())
