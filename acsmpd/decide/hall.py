@@ -62,7 +62,6 @@ class Hall:
         self._heaps: dict[tuple[Asked, str], list[tuple[Any, Option]]] = {}
         self._served: dict[tuple[Asked, str], dict[str, str]] = {}
         self._where = {code: nearness.place_of_device(device) for code, device in self._devices.items()}
-        self._apart: tuple[nearness.Where | None, dict[str, nearness.Apart]] = (None, {})
 
     def place(self, instance: InstanceRow, strategy: str = SPREAD) -> Place | str:
         """A place for the instance, with the reason for it; or the reason in words why it waits."""
@@ -177,8 +176,24 @@ class Hall:
     ) -> Option | None:
         if stream is None and strategy != PACK:
             return self._first(instance, options, strategy)
-        free = (one for one in options if self.free(one.seat) >= one.weight)
-        return min(free, key=self._key(stream, strategy), default=None)
+        free = [one for one in options if self.free(one.seat) >= one.weight]
+        close = self._foremost(free, strategy, stream)
+        near = {one.seat.device: nearness.apart(stream, self._where[one.seat.device]) for one in close}
+        return min(close, key=self._key(near, strategy), default=None)
+
+    def _foremost(self, free: Sequence[Option], strategy: str, stream: nearness.Where | None) -> list[Option]:
+        """Those that are the best by what comes first in the order: only for them a distance is worth its price."""
+        rank = min((one.rank for one in free), default=0)
+        first = [one for one in free if one.rank == rank]
+        if strategy == NEAREST and stream is not None:
+            weighed: list[tuple[Any, Option]] = [
+                (nearness.steps_apart(stream, self._where[one.seat.device]), one) for one in first
+            ]
+        else:
+            sign = -1 if strategy == PACK else 1
+            weighed = [(sign * self._share(one.seat), one) for one in first]
+        least = min((weight for weight, _ in weighed), default=None)
+        return [one for weight, one in weighed if weight == least]
 
     def _first(self, instance: InstanceRow, options: Sequence[Option], strategy: str) -> Option | None:
         """The same without looking at every option for every instance.
@@ -202,28 +217,20 @@ class Hall:
                 heapq.heapreplace(heap, (stands, option))
         return None
 
-    def _key(self, stream: nearness.Where | None, strategy: str) -> Callable[[Option], tuple[Any, ...]]:
+    def _key(
+        self, apart: Mapping[str, nearness.Apart] | None, strategy: str
+    ) -> Callable[[Option], tuple[Any, ...]]:
+        """`apart`: how far the computilities are from the stream; None when it does not say where it is."""
         sign = -1 if strategy == PACK else 1
 
         def key(option: Option) -> tuple[Any, ...]:
             seat = option.seat
-            near = self._distance(stream, seat.device)
+            near = apart[seat.device] if apart is not None else nearness.NOWHERE
             fill = (sign * self._share(seat), sign * self._on[seat.device])
             order = (near, *fill) if strategy == NEAREST else (fill[0], near, fill[1])
             return (option.rank, *order, seat.device, seat.load_id)
 
         return key
-
-    def _distance(self, stream: nearness.Where | None, code: str) -> nearness.Apart:
-        """Kept for one stream at a time: every camera may have a place of its own."""
-        if stream is None:
-            return nearness.NOWHERE
-        if self._apart[0] != stream:
-            self._apart = (stream, {})
-        known = self._apart[1]
-        if code not in known:
-            known[code] = nearness.apart(stream, self._where[code])
-        return known[code]
 
     def _share(self, seat: Seat) -> float:
         """How full a seat is, 0 to 1; one of unknown capacity counts by its streams."""

@@ -53,11 +53,15 @@ def apart(stream: Where | None, there: Where) -> Apart:
     """How far the computility is from the stream; what the stream does not tell makes no difference."""
     if stream is None:
         return NOWHERE
+    return (*steps_apart(stream, there), _kilometres(stream, there))
+
+
+def steps_apart(stream: Where, there: Where) -> tuple[int, int, int]:
+    """The same but for the kilometres, which cost more and decide only among equals."""
     return (
         int(bool(stream.network) and stream.network.casefold() != there.network.casefold()),
-        _steps(stream.organisation, there.organisation),
-        _steps(stream.region, there.region),
-        _kilometres(stream, there),
+        _steps(stream.organisation, there.organisation) if stream.organisation else 0,
+        _steps(stream.region, there.region) if stream.region else 0,
     )
 
 
@@ -104,10 +108,9 @@ def _parts(path: str) -> list[str]:
     return [part.strip().casefold() for part in path.split("/") if part.strip()]
 
 
+@functools.lru_cache(maxsize=65_536)
 def _steps(wanted: str, found: str) -> int:
     """Steps from one path to the other over their last common part."""
-    if not wanted:
-        return 0
     if not found:
         return UNTOLD_STEPS
     one, other = _parts(wanted), _parts(found)
@@ -123,7 +126,13 @@ def _kilometres(one: Where, other: Where) -> float:
         return 0.0
     if other.longitude is None or other.latitude is None:
         return math.inf
-    north, there = math.radians(one.latitude), math.radians(other.latitude)
-    east = math.radians(other.longitude - one.longitude)
-    half = math.sin((there - north) / 2) ** 2 + math.cos(north) * math.cos(there) * math.sin(east / 2) ** 2
-    return round(2 * EARTH_KM * math.asin(math.sqrt(min(1.0, half))), 3)
+    here, there = _on_the_ball(one.longitude, one.latitude), _on_the_ball(other.longitude, other.latitude)
+    cosine = here[0] * there[0] + here[1] * there[1] + here[2] * there[2]
+    return round(EARTH_KM * math.acos(min(1.0, max(-1.0, cosine))), 3)
+
+
+@functools.lru_cache(maxsize=4096)
+def _on_the_ball(longitude: float, latitude: float) -> tuple[float, float, float]:
+    """A point of the unit ball."""
+    east, north = math.radians(longitude), math.radians(latitude)
+    return math.cos(north) * math.cos(east), math.cos(north) * math.sin(east), math.sin(north)

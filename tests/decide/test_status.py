@@ -62,6 +62,11 @@ def test_lost_without_another_place_is_an_error(state: str) -> None:
     assert full.reason == f"computility {CODE} is {state}; all streams are taken"
 
 
+def test_lost_with_a_move_to_come_is_pending() -> None:
+    said = instance_status(ON, task(), device(state="lost"), waiting="it moves soon", moving=True)
+    assert said == Status("PENDING", f"computility {CODE} is lost; it moves soon")
+
+
 @pytest.mark.parametrize("state", ["unreachable", "suspect", "offline"])
 @pytest.mark.parametrize("status", ["RUNNING", "ERROR", "FINISHED", "PENDING"])
 def test_while_a_computility_cannot_be_observed_the_last_status_stays(state: str, status: str) -> None:

@@ -100,6 +100,48 @@ def test_a_restart_counts_the_delay_afresh(works: Bench) -> None:
     assert wanted(works) == [OTHER]
 
 
+FIFTY = [f"i{number}" for number in range(50)]
+
+
+def running_tasks(works: Bench, code: str) -> int:
+    return sum(task.status == "RUNNING" for task in works.plant.boxes[code].tasks.values())
+
+
+def test_fifty_tasks_of_a_killed_device_run_elsewhere_and_none_twice_when_it_returns(works: Bench) -> None:
+    works.device()
+    works.package(manifest={"xpu": [{"stream_video_quota": 50}]})
+    works.load()
+    for one in FIFTY:
+        works.instance(one)
+    for _ in range(40):
+        live(works, CODE, 1, 1.0)
+        if running_tasks(works, CODE) == 50:
+            break
+    works.device(OTHER)
+    works.load("load-2", OTHER)
+    live(works, OTHER, 6, 1.0)
+    killed = works.clock.moment.mono
+    works.plant.away.add(CODE)
+    while running_tasks(works, OTHER) < 50:
+        assert works.clock.moment.mono - killed < works.settings.computility.lost_seconds + 60
+        live(works, OTHER, 1, 1.0 if works.state() == "lost" else 10.0)  # two steps at a time on a device
+    live(works, OTHER, 1)
+    assert [wanted(works, one) for one in FIFTY] == [[OTHER]] * 50
+    assert running_tasks(works, CODE) == 50  # as far as anybody knows
+    works.plant.away.clear()
+    for _ in range(10):
+        works.presence.heard(OTHER, works.clock.moment.mono)
+        live(works, CODE, 1, 2.0)
+        if works.state() == "online":
+            break
+    for _ in range(30):
+        works.presence.heard(OTHER, works.clock.moment.mono)
+        live(works, CODE, 1, 1.0)
+    assert running_tasks(works, CODE) == 0
+    assert running_tasks(works, OTHER) == 50
+    assert {works.status(one) for one in FIFTY} == {("RUNNING", "")}
+
+
 # --- double -----------------------------------------------------------------------------------------------------
 
 
