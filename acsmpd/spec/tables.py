@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acsmpd.spec.operation import Operation
-from acsmpd.spec.rows import access, acsmp, cad, cap, ccp, extensions, planned
+from acsmpd.spec.rows import access, acsmp, cad, cap, ccp, extensions, planned, scheduling
 
 OPERATIONS: tuple[Operation, ...] = (
     *acsmp.PACKAGES,
@@ -14,8 +14,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *access.COMPUTILITY,
     *extensions.SYSTEM,
     *extensions.SUBJECTS,
-    *extensions.ROLLOUTS,
-    *extensions.POLICIES,
+    *scheduling.ROLLOUTS,
+    *scheduling.POLICIES,
     *planned.OPERATIONS,
     *extensions.PLAIN,
     *cad.OPERATIONS,

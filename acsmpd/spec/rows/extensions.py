@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.spec.messages import extensions, policies, results, rollouts
+from acsmpd.spec.messages import extensions, results
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.messages.services import AlgoServiceDetailResponse
 from acsmpd.spec.operation import MIB, Access, Face, Operation
@@ -15,7 +15,6 @@ from acsmpd.spec.scalars import (
     PackageID,
     PathInstanceID,
     PathName,
-    PlanID,
     ServiceID,
     Signature,
 )
@@ -26,7 +25,7 @@ _COMPUTILITY = {"Code": Code20}
 _FOREIGN_TASK = {"Code": Code20, "ID": FacilityTaskID}
 
 
-def _row(
+def row(
     name: str,
     method: str,
     uri: str,
@@ -50,10 +49,10 @@ def _row(
     )
 
 
-def _read(
+def read(
     name: str, method: str, uri: str, request: type | None, response: type, summary: str, **more: Any
 ) -> Operation:
-    return _row(
+    return row(
         name,
         method,
         uri,
@@ -82,7 +81,7 @@ def _plain(name: str, response: type, summary: str) -> Operation:
 
 
 SYSTEM: tuple[Operation, ...] = (
-    _read(
+    read(
         "public_key",
         "GET",
         "System/PublicKey",
@@ -91,8 +90,8 @@ SYSTEM: tuple[Operation, ...] = (
         "The SM2 key passwords are encrypted with",
         access=Access.OPEN,
     ),
-    _read("system_info", "GET", "System/Info", None, extensions.SystemInfoResponse, "The platform itself"),
-    _row(
+    read("system_info", "GET", "System/Info", None, extensions.SystemInfoResponse, "The platform itself"),
+    row(
         "login",
         "POST",
         "Login",
@@ -102,8 +101,8 @@ SYSTEM: tuple[Operation, ...] = (
         "Open a session",
         body_cap=_CREDENTIALS_CAP,
     ),
-    _row("logout", "POST", "Logout", None, EmptyResponse, Access.SELF, "Close the session"),
-    _row(
+    row("logout", "POST", "Logout", None, EmptyResponse, Access.SELF, "Close the session"),
+    row(
         "change_password",
         "PUT",
         "Password",
@@ -113,7 +112,7 @@ SYSTEM: tuple[Operation, ...] = (
         "Change one's own password",
         body_cap=_CREDENTIALS_CAP,
     ),
-    _row(
+    row(
         "create_api_key",
         "POST",
         "ApiKeys",
@@ -123,7 +122,7 @@ SYSTEM: tuple[Operation, ...] = (
         "Create an API key",
         note="Key is shown in this answer and never again.",
     ),
-    _read(
+    read(
         "list_api_keys",
         "GET",
         "ApiKeys",
@@ -132,7 +131,7 @@ SYSTEM: tuple[Operation, ...] = (
         "List API keys",
         access=Access.SECURITY,
     ),
-    _row(
+    row(
         "delete_api_key",
         "DELETE",
         "ApiKeys/<Name>",
@@ -142,7 +141,7 @@ SYSTEM: tuple[Operation, ...] = (
         "Revoke an API key",
         path={"Name": PathName},
     ),
-    _read(
+    read(
         "search_alarms",
         "POST",
         "Alarms/Search",
@@ -153,7 +152,7 @@ SYSTEM: tuple[Operation, ...] = (
 )
 
 SUBJECTS: tuple[Operation, ...] = (
-    _read(
+    read(
         "get_package_import",
         "GET",
         "PackageImports/<ID>",
@@ -162,7 +161,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "Progress of an import by Url",
         path={"ID": PathName},
     ),
-    _row(
+    row(
         "cancel_package_import",
         "DELETE",
         "PackageImports/<ID>",
@@ -175,7 +174,7 @@ SUBJECTS: tuple[Operation, ...] = (
         note="The fetch stops within two seconds and leaves nothing behind; the import is FAILED then. "
         "What a platform above asked for is cancelled by ?Force=true only.",
     ),
-    _read(
+    read(
         "show_computility",
         "GET",
         "Computility/<Code>",
@@ -184,7 +183,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "One computility's record and pending claims",
         path=_COMPUTILITY,
     ),
-    _row(
+    row(
         "update_computility",
         "PUT",
         "Computility/<Code>",
@@ -196,7 +195,7 @@ SUBJECTS: tuple[Operation, ...] = (
         wait=True,
         note="With several claims of one code, Username and Address say which one Approved means.",
     ),
-    _read(
+    read(
         "search_foreign_tasks",
         "POST",
         "Computility/<Code>/ForeignTasks/Search",
@@ -205,7 +204,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "List the tasks on a computility that somebody else created",
         path=_COMPUTILITY,
     ),
-    _row(
+    row(
         "adopt_foreign_task",
         "POST",
         "Computility/<Code>/ForeignTasks/<ID>/Adopt",
@@ -217,7 +216,7 @@ SUBJECTS: tuple[Operation, ...] = (
         wait=True,
         note="Its results come here from then on and go on to the addresses it had.",
     ),
-    _row(
+    row(
         "delete_foreign_task",
         "DELETE",
         "Computility/<Code>/ForeignTasks/<ID>",
@@ -228,7 +227,7 @@ SUBJECTS: tuple[Operation, ...] = (
         path=_FOREIGN_TASK,
         wait=True,
     ),
-    _row(
+    row(
         "update_algo_service",
         "PUT",
         "AlgoServices/<ID>",
@@ -239,7 +238,7 @@ SUBJECTS: tuple[Operation, ...] = (
         path={"ID": ServiceID},
         wait=True,
     ),
-    _row(
+    row(
         "receive_result",
         "POST",
         "Results/<InstanceID>/<Signature>",
@@ -252,7 +251,7 @@ SUBJECTS: tuple[Operation, ...] = (
         body_cap=_RESULT_CAP,
         note="Also as multipart/form-data with alarm_info and pictures.",
     ),
-    _read(
+    read(
         "search_results",
         "POST",
         "Results/Search",
@@ -260,7 +259,7 @@ SUBJECTS: tuple[Operation, ...] = (
         results.ResultSearchResponse,
         "List results",
     ),
-    _read(
+    read(
         "get_result",
         "GET",
         "Results/<ResultID>",
@@ -269,7 +268,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "One result",
         path={"ResultID": PathName},
     ),
-    _read(
+    read(
         "get_result_image",
         "GET",
         "Results/<ResultID>/Images/<Index>",
@@ -278,7 +277,7 @@ SUBJECTS: tuple[Operation, ...] = (
         "A picture of a result",
         path={"ResultID": PathName, "Index": Natural},
     ),
-    _read(
+    read(
         "download_package",
         "GET",
         "Links/Packages/<AlgoFilePackageID>/<ComputilityCode>/<Generation>/<Signature>",
@@ -292,107 +291,6 @@ SUBJECTS: tuple[Operation, ...] = (
             "Generation": Natural,
             "Signature": Signature,
         },
-    ),
-)
-
-_ROLLOUT = {"path": {"ID": PlanID}}
-
-ROLLOUTS: tuple[Operation, ...] = (
-    _read("list_rollouts", "GET", "Rollouts", None, rollouts.RolloutListResponse, "List rollouts"),
-    _row(
-        "create_rollout",
-        "POST",
-        "Rollouts",
-        rollouts.RolloutRequest,
-        rollouts.RolloutCreateResponse,
-        Access.OPERATE,
-        "Bring a package to many devices, in waves",
-        wait=True,
-        note="The next wave begins when every member of the present one is done or has failed. A device that has "
-        "the package (with Load: a service of it) already is done without a step.",
-    ),
-    _read(
-        "get_rollout",
-        "GET",
-        "Rollouts/<ID>",
-        None,
-        rollouts.RolloutResponse,
-        "One rollout and its members",
-        **_ROLLOUT,
-    ),
-    _row(
-        "delete_rollout",
-        "DELETE",
-        "Rollouts/<ID>",
-        None,
-        EmptyResponse,
-        Access.OPERATE,
-        "Stop a rollout and forget it",
-        **_ROLLOUT,
-        note="What has left for a device stays there; what has not is withdrawn.",
-    ),
-    _row(
-        "pause_rollout",
-        "POST",
-        "Rollouts/<ID>/Pause",
-        None,
-        EmptyResponse,
-        Access.OPERATE,
-        "Begin no further members of a rollout",
-        **_ROLLOUT,
-        note="Members in progress are carried through.",
-    ),
-    _row(
-        "resume_rollout",
-        "POST",
-        "Rollouts/<ID>/Resume",
-        None,
-        EmptyResponse,
-        Access.OPERATE,
-        "Go on with a rollout",
-        **_ROLLOUT,
-        note="?Force=true goes on at once and drops its DispatchWindow.",
-    ),
-)
-
-POLICIES: tuple[Operation, ...] = (
-    _read(
-        "list_schedule_policies",
-        "GET",
-        "SchedulePolicies",
-        None,
-        policies.SchedulePolicyListResponse,
-        "List schedule policies, the global one first",
-    ),
-    _row(
-        "create_schedule_policy",
-        "POST",
-        "SchedulePolicies",
-        policies.SchedulePolicyRequest,
-        policies.SchedulePolicyResponse,
-        Access.OPERATE,
-        "Say how the work of a capability, or all work, is placed and moved",
-        note="One policy for a capability, one without AlgoDefCode for all others.",
-    ),
-    _row(
-        "update_schedule_policy",
-        "PUT",
-        "SchedulePolicies/<ID>",
-        policies.SchedulePolicyUpdateRequest,
-        policies.SchedulePolicyResponse,
-        Access.OPERATE,
-        "Change a schedule policy",
-        path={"ID": PathName},
-    ),
-    _row(
-        "delete_schedule_policy",
-        "DELETE",
-        "SchedulePolicies/<ID>",
-        None,
-        EmptyResponse,
-        Access.OPERATE,
-        "Delete a schedule policy; what is placed stays where it is",
-        path={"ID": PathName},
     ),
 )
 
