@@ -1,0 +1,48 @@
+"""Who takes part: families of computilities, and how to reach one."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+
+class Family(str, Enum):
+    """Which driver commands a computility (conventions section 12)."""
+
+    CAD = "cad"
+    CAP = "cap"
+    CCP = "ccp"
+    EDGE = "edge"
+    DIRECT = "direct"
+    LOCAL = "local"
+    NONE = "none"
+
+
+FAMILY_OF_TYPE = {
+    "CAP": Family.CAP, "CAD": Family.CAD, "EDGE_COMPUTE_DEVICE": Family.EDGE, "AI_BOX": Family.EDGE,
+    "FRONT_END_DEVICE": Family.DIRECT, "AI_CAMERA": Family.DIRECT, "AI_CLOUD": Family.NONE, "CCP": Family.CCP,
+}  # fmt: skip
+"""Which driver commands a Type of table B.1 where an operator names no other (conventions section 12)."""
+
+ONE_SERVICE = (Family.CAD, Family.EDGE)
+"""Families on which a package has one service (conventions section 5)."""
+
+
+class Peer(Struct, frozen=True, kw_only=True):
+    """How to reach one party. `token` and `password` are plain here and only here; never log a Peer."""
+
+    code: str
+    family: Family
+    url: str  # http(s)://host:port, no path, "" for the local computility
+    prefix: str = ""  # put before the printed path; edge: instead of /CAD
+    auth: str = "token"  # token | basic | none
+    token: str | None = None
+    username: str = ""
+    password: str = ""
+    pin: str | None = None  # SHA-256 of the peer's certificate, hex
+    via: tuple[str, ...] = ()  # site codes this call has passed, ours last
+    trusted: bool = False  # an engine of our own on loopback: the egress policy is not asked
+
+    def __repr__(self) -> str:
+        return f"Peer({self.code}, {self.family.value}, {self.url})"

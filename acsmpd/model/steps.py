@@ -1,0 +1,109 @@
+"""Steps: what the engine has a facility do, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from acsmpd.model.seen import SeenTask
+
+
+class Push(Struct, frozen=True, kw_only=True, tag="push"):
+    """Deliver a package file. `path` is the file on our disk (local computility), `url` its signed link."""
+
+    package_id: str
+    url: str
+    path: str
+    md5: str
+    auth_address: str | None = None
+    license_url: str | None = None
+
+
+class DeleteCopy(Struct, frozen=True, kw_only=True, tag="delete_copy"):
+    """Remove a package file that our ledger says we put there."""
+
+    package_id: str
+
+
+class Load(Struct, frozen=True, kw_only=True, tag="load"):
+    """Start an algorithm service from a delivered package."""
+
+    load_id: str
+    service_id: str
+    package_id: str
+    env: tuple[tuple[str, str], ...] = ()
+    args: str | None = None
+    license_url: str | None = None
+    auth_address: str | None = None
+    xpu_index: tuple[int, ...] = ()  # cards of this box the service was given
+    xpu_type: str = ""
+    card_uuids: tuple[str, ...] = ()
+
+
+class Unload(Struct, frozen=True, kw_only=True, tag="unload"):
+    load_id: str
+    service_id: str
+    package_id: str
+    facility_id: str
+
+
+class CreateTask(Struct, frozen=True, kw_only=True, tag="create_task"):
+    """Create and start a task. `info` is the AlgoTaskInfo to send; its ID is our instance id."""
+
+    info: dict[str, Any]
+    restart_policy: str  # ALWAYS | NEVER
+    facility_service_id: str | None = None
+    load_id: str | None = None
+
+
+class UpdateTask(Struct, frozen=True, kw_only=True, tag="update_task"):
+    task_id: str
+    info: dict[str, Any]
+    restart_policy: str
+    load_id: str | None = None
+
+
+class ResumeTask(Struct, frozen=True, kw_only=True, tag="resume_task"):
+    task_id: str
+    load_id: str | None = None
+
+
+class PauseTask(Struct, frozen=True, kw_only=True, tag="pause_task"):
+    task_id: str
+    load_id: str | None = None
+
+
+class DeleteTask(Struct, frozen=True, kw_only=True, tag="delete_task"):
+    task_id: str
+    load_id: str | None = None
+
+
+class LookTask(Struct, frozen=True, kw_only=True, tag="look_task"):
+    """Ask for one task by the device's id; a clear 'not there' is an Outcome with gone=True."""
+
+    task_id: str
+    load_id: str | None = None
+
+
+Step = (
+    Push
+    | DeleteCopy
+    | Load
+    | Unload
+    | CreateTask
+    | UpdateTask
+    | ResumeTask
+    | PauseTask
+    | DeleteTask
+    | LookTask
+)
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a performed step gave. `facility_id`: the device's id of the created thing, "" if it told none."""
+
+    facility_id: str = ""
+    task: SeenTask | None = None
+    gone: bool = False
+    progress: float | None = None
