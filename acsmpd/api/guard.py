@@ -20,7 +20,7 @@ from msgspec import Struct
 from acsmpd import faults
 from acsmpd.api.call import Caller
 from acsmpd.api.guard_routes import Found, Routes
-from acsmpd.packages.durable import free_bytes
+from acsmpd.durable import free_bytes
 from acsmpd.security.tokens import Header
 from acsmpd.settings import Settings
 from acsmpd.spec.operation import MIB, Access, Operation

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.decide.results import picture_kind
-from acsmpd.packages.durable import disk_told, sync_folder
+from acsmpd.durable import disk_told, sync_folder
 
 _BLOCK = 256 * 1024
 _DOING = "keep the result"

@@ -11,7 +11,7 @@ from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge, S
 from acsmpd import faults
 from acsmpd.api.guard import Head, Keep, Verdict
 from acsmpd.api.server_body import BodyStream, HeldBody
-from acsmpd.packages.durable import disk_fault
+from acsmpd.durable import disk_fault
 from acsmpd.spec.operation import Operation
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 from acsmpd import faults
+from acsmpd.durable import replace_file
 from acsmpd.packages.archive import judge
 from acsmpd.packages.bytestream import Limits
-from acsmpd.packages.durable import replace_file
 from acsmpd.packages.manifest import Manifest
 from acsmpd.packages.unpack import sweep_unpacked, unpack
 

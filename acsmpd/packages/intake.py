@@ -16,7 +16,7 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.packages.durable import disk_told, free_bytes, sync_folder, write_whole
+from acsmpd.durable import disk_told, free_bytes, sync_folder, write_whole
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acsmpd import faults
+from acsmpd.durable import disk_told
 from acsmpd.packages import archive
 from acsmpd.packages import manifest as description
 from acsmpd.packages.archive import Judged
-from acsmpd.packages.durable import disk_told
 from acsmpd.packages.manifest import Manifest
 
 _LEFT_OUT = ("__pycache__", ".git", ".DS_Store")

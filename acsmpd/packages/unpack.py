@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acsmpd import faults
+from acsmpd.durable import disk_told, free_bytes, sync_folder, write_whole
 from acsmpd.packages import archive, names
 from acsmpd.packages.archive import Survey
 from acsmpd.packages.bytestream import DEFAULTS, MIB, Growth, Limits, Stream
-from acsmpd.packages.durable import disk_told, free_bytes, sync_folder, write_whole
 from acsmpd.packages.tarstream import FILE, FOLDER, Entry
 
 _PREFIX = ".unpack-"

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from acsmpd.packages.durable import replace_file
+from acsmpd.durable import replace_file
 
 _SUFFIX = ".json"
 

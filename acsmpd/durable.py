@@ -24,9 +24,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_file(final: Path, temporary: Path, content: bytes) -> None:
-    """The file holds this when it returns, whole and durably; else it is as it was, without the temporary one."""
+    """The file, ours alone (0600), holds this when it returns, whole and durably; else it is as it was, without the
+    temporary one."""
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
