@@ -14,7 +14,7 @@ from acsmpd.api import facade_scope as scope
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.api.services import unload_in
+from acsmpd.api.services import kept_env, unload_in
 from acsmpd.api.waiting import hold
 from acsmpd.decide.environment import check_local
 from acsmpd.spec import times
@@ -240,7 +240,7 @@ def _service_values(
 ) -> dict[str, Any]:
     """Environment, arguments, licence: of the load where it brings them, else of the push (X-LICENCE)."""
     given = scope.pushed(tx, origin).get(package_id) or {}
-    env = [{"Name": item.name, "Value": item.value} for item in (asked.env if asked else None) or []]
+    env = kept_env(asked.env if asked else None)
     if given.get("AuthAddress") and not any(item["Name"] == "AUTH_SERVER_ADDR" for item in env):
         env.append({"Name": "AUTH_SERVER_ADDR", "Value": given["AuthAddress"]})
     licence = (asked.license_file if asked else None) or given.get("LicenseFile") or None

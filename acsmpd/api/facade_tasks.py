@@ -115,9 +115,7 @@ def _as_before(row: dict[str, Any], info: AlgoTaskInfo) -> tuple[AlgoTaskInfo, s
 def delete(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = _own_task(platform, tx, call)
-        plans.change_instance(
-            tx, row["id"], deleted=True, on=False, started=False, changed_ms=call.now.wall_ms
-        )
+        plans.delete_instances(tx, call.now.wall_ms, Instance.id == row["id"])
     platform.wake()
     return Reply(object=row["id"])
 

@@ -126,7 +126,7 @@ def adopt(platform: Platform, call: Call) -> Reply:
         instance_id = instances.add(
             platform, tx, _info(row), path="TaskInfo", plan_id=asked.task_id,
             kind=plan["type"] if plan else asked.type or "VIDEO_REALTIME", restart=row["policy"] or "NEVER",
-            on=on, now_ms=now,
+            on=on, held=plan is not None and instances.is_held(platform, plan, now), now_ms=now,
         )  # fmt: skip
         _enter(tx, instance_id, row, on=on, now_ms=now)
         foreign.drop_task(tx, row["id"])

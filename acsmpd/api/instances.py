@@ -34,27 +34,29 @@ ORDERS = {
 
 def add(
     platform: Platform, tx: Tx, info: AlgoTaskInfo, *, path: str, plan_id: int | None, kind: str, restart: str,
-    on: bool, now_ms: int, origin: str = "", caller_id: str = "", default_device: str = "",
+    on: bool, now_ms: int, held: bool = False, origin: str = "", caller_id: str = "", default_device: str = "",
 ) -> str:  # fmt: skip
-    """Write one instance and return its ID; `on`: it is started. Raises InvalidField or NotFound naming `path`."""
+    """Write one instance and return its ID; `on`: it is started; `held`: its plan does not let it run now.
+
+    Raises InvalidField or NotFound naming `path`.
+    """
     check_task_info(info, path)
     body = verbatim(info)
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
     _check_pins(tx, device, service_id, path)
     priority_class = "" if origin else info.priority_class or ""  # a platform above has classes of its own
     _check_class(tx, priority_class, path)
-    instance_id, runs = str(uuid.uuid4()), on and plan_id not in held_plans(platform, tx, {plan_id}, now_ms)
+    instance_id, runs = str(uuid.uuid4()), on and not held
     row = InstanceRow(
         id=instance_id, number=0, plan_id=plan_id, origin=origin, type=kind, info=body, restart_policy=restart,
         service_id=service_id, device=device, on=runs, deleted=False, revision=0, status="PAUSED",
     )  # fmt: skip
     _check_labels(tx, row, path)
     plans.add_instance(
-        tx, [(event, "") for event in placement.events_of(body)], id=instance_id, plan_id=plan_id,
-        origin=origin, caller_id=caller_id, type=kind, info=body, receive_urls=receive_urls(body),
+        tx, _events(body), id=instance_id, plan_id=plan_id, origin=origin, caller_id=caller_id, type=kind,
         restart_policy=info.restart_policy or restart, service_id=service_id, device=device, on=runs, started=on,
-        priority_class=priority_class, status="PENDING" if runs else "PAUSED", stream_device_id=device_id_of(body),
-        created_ms=now_ms, changed_ms=now_ms,
+        priority_class=priority_class, status="PENDING" if runs else "PAUSED", created_ms=now_ms, changed_ms=now_ms,
+        **_derived(body),
     )  # fmt: skip
     return instance_id
 
@@ -62,12 +64,18 @@ def add(
 def held_plans(platform: Platform, tx: Tx, plan_ids: set[int | None], now_ms: int) -> set[int | None]:
     """Plans whose instances do not run by being started alone: their hours, or their turn, have to come."""
     rows = [plans.plan(tx, plan_id) for plan_id in plan_ids if plan_id is not None]
-    return {row["id"] for row in rows if row is not None and _is_held(platform, row, now_ms)}
+    return {row["id"] for row in rows if row is not None and is_held(platform, row, now_ms)}
 
 
-def _is_held(platform: Platform, plan: dict[str, Any], now_ms: int) -> bool:
+def is_held(platform: Platform, plan: dict[str, Any], now_ms: int) -> bool:
+    """The same of one plan. Of it only mode and plan_day_time are looked at."""
     hours = windows.parse(plan["plan_day_time"] or [])
     return plan["mode"] == "INSPECTIVE" or not windows.is_open(hours, now_ms, platform.zone)
+
+
+def restart_policy(auto_restart: bool) -> str:
+    """What AutoRestart of a plan makes of its instances."""
+    return "ALWAYS" if auto_restart else "NEVER"
 
 
 def verbatim(info: Any) -> dict[str, Any]:
@@ -119,14 +127,22 @@ def _check_labels(tx: Tx, row: InstanceRow, path: str) -> None:
 
 def columns_of(info: AlgoTaskInfo) -> dict[str, Any]:
     """What an update of a plan makes of an instance at its next start (store/plans.become)."""
-    return _derived(verbatim(info)) | ({"restart_policy": info.restart_policy} if info.restart_policy else {})
+    return _of_body(verbatim(info), info.restart_policy)
+
+
+def _of_body(body: dict[str, Any], restart_policy: str | None) -> dict[str, Any]:
+    policy = {"restart_policy": restart_policy} if restart_policy else {}
+    return {**_derived(body), "events": list(placement.events_of(body)), **policy}
 
 
 def _derived(body: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "info": body, "receive_urls": receive_urls(body), "stream_device_id": device_id_of(body),
-        "events": list(placement.events_of(body)),
-    }  # fmt: skip
+    """The columns that hold what was given."""
+    return {"info": body, "receive_urls": receive_urls(body), "stream_device_id": device_id_of(body)}
+
+
+def _events(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """Which capability serves each is chosen at placement."""
+    return [(event, "") for event in placement.events_of(body)]
 
 
 def receive_urls(info: dict[str, Any]) -> dict[str, list[str]]:
@@ -151,10 +167,11 @@ def create(platform: Platform, call: Call) -> Reply:
             open_plan(tx, plan["id"], now)
         if not asked.algo_task_infos:
             raise faults.InvalidField("$.AlgoTaskInfos: at least one instance is wanted")
+        held = is_held(platform, plan, now)
         added = [
             add(
                 platform, tx, info, path=f"$.AlgoTaskInfos[{place}]", plan_id=plan["id"], kind=plan["type"],
-                restart="ALWAYS" if plan["auto_restart"] else "NEVER", on=on, now_ms=now,
+                restart=restart_policy(plan["auto_restart"]), on=on, held=held, now_ms=now,
             )
             for place, info in enumerate(asked.algo_task_infos)
         ]  # fmt: skip
@@ -191,7 +208,7 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
     given = verbatim(asked)
     body = given if whole else {**row["info"], **given}
     check_task_info(msgspec.convert(body, AlgoTaskInfo), "$")
-    values: dict[str, Any] = {"info": body, "receive_urls": receive_urls(body), "changed_ms": now_ms}
+    values: dict[str, Any] = {**_derived(body), "changed_ms": now_ms}
     if _seen_by_device(body) != _seen_by_device(row["info"]):
         values["revision"] = row["revision"] + 1
     if asked.restart_policy and asked.restart_policy != row["restart_policy"]:
@@ -201,11 +218,10 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
         values["priority_class"] = asked.priority_class
     if asked.computility_code is not None or asked.algo_service_id is not None:
         values |= _new_pins(tx, row, asked, now_ms)
-    values["stream_device_id"] = device_id_of(body)
     values["next"] = None if whole else _next_too(row["next"], given, asked)
     plans.change_instance(tx, row["id"], **values)
     if placement.events_of(body) != placement.events_of(row["info"]):
-        plans.set_events(tx, row["id"], [(event, "") for event in placement.events_of(body)])
+        plans.set_events(tx, row["id"], _events(body))
     for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
         plans.change_task(tx, task.id, parked=False)
 
@@ -214,8 +230,7 @@ def _next_too(columns: dict[str, Any] | None, given: dict[str, Any], asked: Any)
     """What waits for the next start, with a change that was made meanwhile."""
     if columns is None:
         return None
-    found = {**columns, **_derived({**columns["info"], **given})}
-    return found | ({"restart_policy": asked.restart_policy} if asked.restart_policy else {})
+    return {**columns, **_of_body({**columns["info"], **given}, asked.restart_policy)}
 
 
 def _new_pins(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int) -> dict[str, Any]:
@@ -261,9 +276,7 @@ def delete(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = instance_of(tx, call.path["ID"])
         _refuse_foreign_owner(row, call)
-        plans.change_instance(
-            tx, row["id"], deleted=True, on=False, started=False, changed_ms=call.now.wall_ms
-        )
+        plans.delete_instances(tx, call.now.wall_ms, Instance.id == row["id"])
     platform.wake()
     return Reply(settled=lambda tx: not tasks_left(tx, Instance.id == row["id"]), object=row["id"])
 
@@ -323,7 +336,7 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
         plans.change_instances(tx, Instance.id.in_(running), on=False, changed_ms=now_ms)
         return
     held = held_plans(platform, tx, {row["plan_id"] for row in rows}, now_ms)
-    resting = [row["id"] for row in rows if row["plan_id"] in held and row["id"] in set(turned)]
+    resting = [row["id"] for row in rows if row["plan_id"] in held and row["started"] is not on]
     plans.change_instances(tx, Instance.id.in_(resting), Instance.status == "FINISHED", status="PAUSED")
     free = [row["id"] for row in rows if not row["on"] and row["plan_id"] not in held]
     plans.let_run(tx, [Instance.id.in_(free)], now_ms)

@@ -34,6 +34,7 @@ def merge(platform: Platform, tx: Tx, plan: Row, infos: Listed, *, at_once: bool
     for path, info in infos:
         check_task_info(info, path)
     meant = _meant(rows, infos)
+    held = instances.is_held(platform, plan, now_ms)
     for place, (path, info) in enumerate(infos):
         if place in meant:
             row = meant[place]
@@ -41,12 +42,13 @@ def merge(platform: Platform, tx: Tx, plan: Row, infos: Listed, *, at_once: bool
         else:
             instances.add(
                 platform, tx, info, path=path, plan_id=plan["id"], kind=plan["type"],
-                restart="ALWAYS" if plan["auto_restart"] else "NEVER", on=plan["status"] == "ON", now_ms=now_ms,
+                restart=instances.restart_policy(plan["auto_restart"]), on=plan["status"] == "ON", held=held,
+                now_ms=now_ms,
             )  # fmt: skip
     kept = {row["id"] for row in meant.values()}
     for row in rows:
         if row["id"] not in kept:
-            plans.change_instance(tx, row["id"], deleted=True, on=False, started=False, changed_ms=now_ms)
+            plans.delete_instances(tx, now_ms, Instance.id == row["id"])
 
 
 def _meant(rows: list[Row], infos: Listed) -> dict[int, Row]:

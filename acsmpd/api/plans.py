@@ -10,6 +10,7 @@ from acsmpd import faults
 from acsmpd.api import instances, merging
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between, instance_filters
+from acsmpd.api.merging import Listed
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
@@ -28,8 +29,6 @@ from acsmpd.store import plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import page_of as rows_of
 from acsmpd.store.tables import Instance, Plan
-
-Infos = list[tuple[str, AlgoTaskInfo]]
 
 ORDERS = {
     "ID": Plan.id, "TaskID": Plan.id, "Name": Plan.name, "Type": Plan.type, "Mode": Plan.mode,
@@ -50,16 +49,17 @@ def create(platform: Platform, call: Call) -> Reply:
             inspection=inspection, plan_day_time=hours, auto_restart=bool(asked.auto_restart), auto_start=start,
             status="ON" if start else "OFF", created_ms=now, modified_ms=now,
         )  # fmt: skip
+        held = instances.is_held(platform, {"mode": asked.mode, "plan_day_time": hours}, now)
         for path, info in infos:
             instances.add(
                 platform, tx, info, path=path, plan_id=plan_id, kind=asked.type,
-                restart="ALWAYS" if asked.auto_restart else "NEVER", on=start, now_ms=now,
+                restart=instances.restart_policy(bool(asked.auto_restart)), on=start, held=held, now_ms=now,
             )  # fmt: skip
     platform.wake()
     return Reply(plan_id, settled=lambda tx: _settled(tx, plan_id), object=str(plan_id))
 
 
-def _what_to_run(asked: Any) -> tuple[list[tuple[str, AlgoTaskInfo]], dict[str, Any] | None]:
+def _what_to_run(asked: Any) -> tuple[Listed, dict[str, Any] | None]:
     """The instances, each with its place in the request, and what is kept of an InspectionPlan."""
     if asked.mode == "INSPECTIVE":
         if asked.algo_task_infos:
@@ -71,16 +71,16 @@ def _what_to_run(asked: Any) -> tuple[list[tuple[str, AlgoTaskInfo]], dict[str, 
         return _inspected(asked.inspection_plan), _kept(asked.inspection_plan)
     if asked.inspection_plan is not None:
         raise faults.InvalidField("$.InspectionPlan: a PERIODIC plan names its instances in AlgoTaskInfos")
-    if not asked.algo_task_infos:
+    return _listed(asked.algo_task_infos or []), None
+
+
+def _listed(infos: list[AlgoTaskInfo]) -> Listed:
+    if not infos:
         raise faults.MissingField("$.AlgoTaskInfos: a PERIODIC plan needs at least one instance")
-    return _listed(asked.algo_task_infos), None
-
-
-def _listed(infos: list[AlgoTaskInfo]) -> list[tuple[str, AlgoTaskInfo]]:
     return [(f"$.AlgoTaskInfos[{place}]", info) for place, info in enumerate(infos)]
 
 
-def _inspected(asked: TaskInspectionPlan) -> list[tuple[str, AlgoTaskInfo]]:
+def _inspected(asked: TaskInspectionPlan) -> Listed:
     given = asked.task_info
     if not isinstance(given, list):
         return [("$.InspectionPlan.TaskInfo", given)]
@@ -129,7 +129,7 @@ def update(platform: Platform, call: Call) -> Reply:
         is_other = asked.auto_restart not in (None, plan["auto_restart"])
         values, infos = _changes(asked, plan)
         plans.change_plan(tx, plan_id, **values, modified_ms=now)
-        plan = plan_of(tx, plan_id)
+        plan |= values
         if infos is not None:
             merging.merge(platform, tx, plan, infos, at_once=apply == "now", now_ms=now)
         if is_other:
@@ -140,7 +140,7 @@ def update(platform: Platform, call: Call) -> Reply:
     return Reply(settled=lambda tx: _settled(tx, plan_id), object=str(plan_id))
 
 
-def _changes(asked: TaskUpdateRequest, plan: dict[str, Any]) -> tuple[dict[str, Any], Infos | None]:
+def _changes(asked: TaskUpdateRequest, plan: dict[str, Any]) -> tuple[dict[str, Any], Listed | None]:
     """Columns of the plan, and its instances if they were given."""
     values: dict[str, Any] = {
         column: value
@@ -164,14 +164,12 @@ def _changes(asked: TaskUpdateRequest, plan: dict[str, Any]) -> tuple[dict[str, 
         raise faults.InvalidField(
             "$.InspectionPlan: this plan is PERIODIC, its instances are in AlgoTaskInfos"
         )
-    if asked.algo_task_infos == []:
-        raise faults.MissingField("$.AlgoTaskInfos: a PERIODIC plan needs at least one instance")
     return values, None if asked.algo_task_infos is None else _listed(asked.algo_task_infos)
 
 
 def _restart_as(tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
     """AutoRestart is the RestartPolicy of every instance of the plan."""
-    wanted = "ALWAYS" if plan["auto_restart"] else "NEVER"
+    wanted = instances.restart_policy(plan["auto_restart"])
     others = (Instance.plan_id == plan["id"], Instance.deleted == False, Instance.restart_policy != wanted)
     plans.change_instances(
         tx, *others, restart_policy=wanted, revision=Instance.revision + 1, changed_ms=now_ms
@@ -184,11 +182,10 @@ def _restart_as(tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
 
 def _follow_hours(platform: Platform, tx: Tx, plan: dict[str, Any], now_ms: int) -> None:
     """Run or rest as the new hours say."""
-    here = [Instance.plan_id == plan["id"], Instance.deleted == False, Instance.started == True]
-    if instances.held_plans(platform, tx, {plan["id"]}, now_ms):
-        plans.change_instances(tx, *here, Instance.on == True, on=False, changed_ms=now_ms)
+    if instances.is_held(platform, plan, now_ms):
+        plans.close_hours(tx, [plan["id"]], now_ms)
     else:
-        plans.let_run(tx, [*here, Instance.on == False], now_ms)
+        plans.open_hours(tx, [plan["id"]], now_ms)
 
 
 # --- showing --------------------------------------------------------------------------------------------------
@@ -249,8 +246,7 @@ def _items(platform: Platform, tx: Tx, rows: list[dict[str, Any]]) -> list[Task]
 
 def _item(
     platform: Platform, row: dict[str, Any], infos: list[AlgoTaskInfo], numbers: dict[str, int],
-    turns: tuple[int, int],
-    now_ms: int,
+    turns: tuple[int, int], now_ms: int,
 ) -> Task:  # fmt: skip
     total = sum(numbers[status] for status in plans.STATUSES)
     start_ms, stop_ms = _next(platform, row, now_ms)
@@ -307,14 +303,7 @@ def delete(platform: Platform, call: Call) -> Reply:
     plan_id = call.path["ID"]
     with platform.store.write() as tx:
         plan_of(tx, plan_id)
-        plans.change_instances(
-            tx,
-            Instance.plan_id == plan_id,
-            deleted=True,
-            on=False,
-            started=False,
-            changed_ms=call.now.wall_ms,
-        )
+        plans.delete_instances(tx, call.now.wall_ms, Instance.plan_id == plan_id)
         plans.drop_plan(tx, plan_id)
     platform.wake()
     return Reply(settled=lambda tx: not instances.tasks_left(tx, Instance.plan_id == plan_id))

@@ -11,6 +11,7 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.paging import echoed
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
+from acsmpd.api.services import kept_env
 from acsmpd.decide import rollouts as decide
 from acsmpd.decide import windows
 from acsmpd.decide.environment import check_local
@@ -35,7 +36,7 @@ def create(platform: Platform, call: Call) -> Reply:
     """Check and record the wish; devices by name and by selector together, each once."""
     asked, now = call.message, call.now.wall_ms
     hours = _judged(asked)
-    env = [{"Name": item.name, "Value": item.value} for item in asked.env or []]
+    env = kept_env(asked.env)
     load = asked.load is not False
     with platform.store.write() as tx:
         package = package_of(tx, asked.algo_file_package_id)
@@ -109,7 +110,7 @@ def _refuse_other_versions(tx: Tx, package: Row, codes: list[str]) -> None:
     """Two versions of one package must not race for a device."""
     wanted = set(codes)
     for other in rollouts.of_other_versions(tx, package):
-        counts = decide.counts_of(rollouts.counts(tx, other["id"])[other["id"]])
+        counts = _counts(tx, other["id"])
         statuses = ("IN_PROGRESS",) if counts.failed >= other["threshold"] else rollouts.OPEN
         for member in rollouts.members(tx, other["id"], *statuses):
             if member["device"] in wanted:
@@ -156,7 +157,7 @@ def get(platform: Platform, call: Call) -> Rollout:
     rollout_id, now_ms = call.path["ID"], call.now.wall_ms
     with platform.store.read() as tx:
         row = _row(tx, rollout_id)
-        counts = decide.counts_of(rollouts.counts(tx, rollout_id)[rollout_id])
+        counts = _counts(tx, rollout_id)
         item = _item(platform, tx, row, counts, now_ms)
         found = rollouts.members(
             tx, rollout_id, *([asked.status] if asked.status else []),
@@ -172,6 +173,10 @@ def _row(tx: Tx, rollout_id: int) -> Row:
     if row is None:
         raise faults.NotFound(f"no rollout {rollout_id}")
     return row
+
+
+def _counts(tx: Tx, rollout_id: int) -> Counts:
+    return decide.counts_of(rollouts.counts(tx, rollout_id)[rollout_id])
 
 
 def _named(row: Row) -> str:
@@ -286,7 +291,7 @@ def _change(platform: Platform, call: Call, verb: str, **values: Any) -> Reply:
     rollout_id = call.path["ID"]
     with platform.store.write() as tx:
         row = _row(tx, rollout_id)
-        counts = decide.counts_of(rollouts.counts(tx, rollout_id)[rollout_id])
+        counts = _counts(tx, rollout_id)
         state = decide.state(counts, threshold=row["threshold"], paused=row["paused"])
         if state in ("FAILED", "FINISHED"):
             hint = "; a new one skips what is done" if state == "FAILED" else ""

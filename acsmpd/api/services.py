@@ -48,13 +48,18 @@ def install_in(
     """
     device = serving_device(tx, asked.computility_code)
     package = package_of(tx, asked.algo_file_package_id)
-    env = [{"Name": item.name, "Value": item.value} for item in asked.env or []]
+    env = kept_env(asked.env)
     replicas = asked.replicas or 1
     if device.family is Family.LOCAL:
         check_local(package, env)
         _check_replicas(platform, replicas)
     wanted = Wanted(env=env, license_url=asked.license_file, replicas=replicas, origin=origin)
     return install_on(tx, device, package["id"], wanted, now_ms).service_id
+
+
+def kept_env(given: list[EnvItem] | None) -> list[dict[str, str]]:
+    """Env as the store holds it."""
+    return [{"Name": item.name, "Value": item.value} for item in given or ()]
 
 
 def _check_replicas(platform: Platform, replicas: int) -> None:
@@ -98,10 +103,7 @@ def uninstall(platform: Platform, call: Call) -> Reply:
 
 
 def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: str) -> None:
-    """Wish loads away; refuses when they carry tasks or came from another platform, unless forced.
-
-    Paused tasks give up their place and find one when they are started again.
-    """
+    """Wish loads away; refuses when they carry tasks or came from another platform, unless forced."""
     if not force:
         refuse_in_use(tx, load_ids)
     for load_id in load_ids:
@@ -110,9 +112,7 @@ def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: 
         if service is not None and service["origin"] != origin and not force:
             owner = service["origin"] or "this site"
             raise faults.Conflict(f"service {service['id']} was loaded by {owner}; use ?Force=true")
-        services.unwant_load(tx, load_id, now_ms)
-    for task in plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "paused"):
-        plans.change_task(tx, task.id, wanted="gone", parked=False, changed_ms=now_ms)
+        services.retire(tx, load_id, now_ms)
 
 
 def refuse_in_use(tx: Tx, load_ids: list[str]) -> None:
@@ -244,7 +244,7 @@ def _reconfigure(
     """
     values: dict[str, Any] = {}
     if asked.env is not None:
-        values["env"] = [{"Name": item.name, "Value": item.value} for item in asked.env]
+        values["env"] = kept_env(asked.env)
     if asked.license_file is not None:
         values["license_url"] = asked.license_file
     if asked.version is not None:

@@ -279,18 +279,6 @@ class Hall:
         return Place(device.code, None, None, (), f"placed on {device.code}: {taken}, {how}")
 
 
-def place(
-    instance: InstanceRow,
-    abilities: Sequence[Ability],
-    seats: Sequence[Seat],
-    devices: Mapping[str, Device],
-    streams: Mapping[str, int] = MappingProxyType({}),
-    strategy: str = SPREAD,
-) -> Place | str:
-    """`Hall.place` for one instance alone. `streams`: taken on direct devices."""
-    return Hall(abilities, seats, devices, streams).place(instance, strategy)
-
-
 def _asked(instance: InstanceRow) -> Asked:
     """Equal for instances that have the same choice."""
     return (*asked_by(instance), instance.origin, instance.device, instance.service_id)

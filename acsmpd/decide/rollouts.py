@@ -152,9 +152,7 @@ def away_reason(code: str, ledger: Ledger) -> str:
     device = ledger.devices.get(code)
     if device is None:
         return f"computility {code} is not known"
-    if device.takes_steps:
-        return ""
-    return f"computility {code} is {device.state if device.enabled else 'disabled'}"
+    return "" if device.takes_steps else f"computility {code} is {device.standing}"
 
 
 def _overdue(turn: Turn, away: str, times: Times) -> Turn | None:

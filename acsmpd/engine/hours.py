@@ -8,8 +8,6 @@ from acsmpd.clock import Moment
 from acsmpd.decide import windows
 from acsmpd.engine.core import Core
 from acsmpd.store import plans
-from acsmpd.store.database import Tx
-from acsmpd.store.tables import Instance
 
 _MINUTE_MS = 60_000
 
@@ -30,10 +28,10 @@ class Hours:
             return None
         if self._switched(timed, now) != ([], []):
             with self._core.store.write(durable=False) as tx:  # the clock says the same after a power cut
-                opened, closed = self._switched(
-                    plans.timed(tx), now
-                )  # somebody may have given it other hours
-                self._switch(tx, opened, closed, now)
+                # Somebody may have given a plan other hours meanwhile.
+                opened, closed = self._switched(plans.timed(tx), now)
+                plans.open_hours(tx, opened, now.wall_ms)
+                plans.close_hours(tx, closed, now.wall_ms)
         return now.mono + (_MINUTE_MS - now.wall_ms % _MINUTE_MS) / 1000
 
     def _switched(self, timed: list[plans.Timed], now: Moment) -> tuple[list[int], list[int]]:
@@ -45,15 +43,6 @@ class Hours:
             plan.id for plan in timed if plan.runs and not windows.is_open_at(hours[plan.hours], minute)
         ]
         return opened, closed
-
-    @staticmethod
-    def _switch(tx: Tx, opened: list[int], closed: list[int], now: Moment) -> None:
-        here = Instance.deleted == False
-        waits = [here, Instance.started == True, Instance.on == False]
-        plans.let_run(tx, [Instance.plan_id.in_(opened), *waits], now.wall_ms)
-        plans.change_instances(
-            tx, Instance.plan_id.in_(closed), here, Instance.on == True, on=False, changed_ms=now.wall_ms
-        )
 
     def _hours(self, texts: set[str]) -> dict[str, windows.Windows]:
         self._read = {

@@ -13,7 +13,7 @@ from acsmpd.decide.scaling import Ground, Member, Use
 from acsmpd.engine.core import Core
 from acsmpd.engine.seating import seats_of
 from acsmpd.model import ONE_SERVICE, Ability, Device, Family, InstanceRow, LoadRow, Policy, Scaling, Seat
-from acsmpd.store import devices, packages, plans, services
+from acsmpd.store import devices, foreign, packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Instance, Load, Task
 
@@ -55,7 +55,7 @@ def groups(core: Core, tx: Tx, rules: Sequence[Policy], known: dict[str, Device]
     abilities = packages.abilities(tx)
     scalings = _by_package(rules, abilities)
     seats: dict[Key, list[Seat]] = defaultdict(list)
-    for seat in seats_of(core, tx, abilities, known):
+    for seat in seats_of(core, tx, abilities, known, foreign.streams(tx)):
         scaling = scalings.get(seat.package_id)
         if scaling is not None and seat.ours and not seat.origin:
             region = nearness.region_of(known[seat.device]).casefold() if scaling.per_region else ""

@@ -148,13 +148,11 @@ def _seconds(turn: TurnRow, now: Moment) -> float:
 
 def _away(tx: Tx) -> dict[str, str]:
     """code -> why nothing can be done on that computility, for longer than a moment."""
-    found = {}
-    for code, device in devices.all_devices(tx).items():
-        if device.state in ("lost", "gone"):
-            found[code] = f"computility {code} is {device.state}"
-        elif not (device.enabled and device.approved):
-            found[code] = f"computility {code} is {'not approved' if device.enabled else 'disabled'}"
-    return found
+    return {
+        code: f"computility {code} is {device.standing}"
+        for code, device in devices.all_devices(tx).items()
+        if device.state in ("lost", "gone") or not (device.enabled and device.approved)
+    }
 
 
 def _member(turn: TurnRow, tasks: list[dict[str, Any]], away: dict[str, str], seconds: float) -> Member:

@@ -18,9 +18,9 @@ from acsmpd.store.tables import Instance, Load, Package, Task
 
 
 def hall_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> Hall:
-    theirs = Counter(one.device for one in foreign.streams(tx))
-    streams = Counter(plans.streams_on_direct(tx)) + theirs
-    return Hall(abilities, seats_of(core, tx, abilities, known), known, streams)
+    theirs = foreign.streams(tx)
+    streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
+    return Hall(abilities, seats_of(core, tx, abilities, known, theirs), known, streams)
 
 
 def _adrift(tx: Tx) -> list[ForeignStream]:
@@ -32,24 +32,28 @@ def _adrift(tx: Tx) -> list[ForeignStream]:
     ]
 
 
-def seats_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> list[Seat]:
+def seats_of(
+    core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device], theirs: list[ForeignStream]
+) -> list[Seat]:
     """Every service there is, with what is taken of it; where an operator says there are none, there are none."""
     used, leaving = services.used_streams(tx), services.leaving_streams(tx)
     manifests = {row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))}
-    cards = {code: fitting.cards_in(infos) for code, infos in devices.infos(tx).items()}
+    wishes = {package: (manifest or {}).get("xpu") or () for package, manifest in manifests.items()}
+    seen = devices.infos(tx) if any(wishes.values()) else {}
+    cards = {code: fitting.cards_in(infos) for code, infos in seen.items()}
     origins = services.origins(tx)
     seats = [
         Seat(
             load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
             used.get(load.id, 0), capacity(core, manifests.get(load.package_id), load.device),
             origins.get(load.service_id, ""), load.facility_id, load.ours,
-            fitting.misfit((manifests.get(load.package_id) or {}).get("xpu") or (), cards.get(load.device)),
+            fitting.misfit(wishes.get(load.package_id, ()), cards.get(load.device)),
             leaving.get(load.id, 0),
         )
         for load in services.loads(tx, Load.wanted == True)
         if load.device in known and known[load.device].support_services
     ]  # fmt: skip
-    taken = placement.taken_by_others([*foreign.streams(tx), *_adrift(tx)], seats, abilities)
+    taken = placement.taken_by_others([*theirs, *_adrift(tx)], seats, abilities)
     return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]
 
 

@@ -109,21 +109,38 @@ def let_run(tx: Tx, conditions: list[Any], now_ms: int) -> None:
     change_instances(tx, *conditions, on=True, changed_ms=now_ms)
 
 
+def open_hours(tx: Tx, plan_ids: list[int], now_ms: int) -> None:
+    """What was started of these plans runs."""
+    waits = [Instance.deleted == NO, Instance.started == YES, Instance.on == NO]
+    let_run(tx, [Instance.plan_id.in_(plan_ids), *waits], now_ms)
+
+
+def close_hours(tx: Tx, plan_ids: list[int], now_ms: int) -> None:
+    """Nothing of these plans runs; what was started stays so."""
+    runs = (Instance.deleted == NO, Instance.on == YES)
+    change_instances(tx, Instance.plan_id.in_(plan_ids), *runs, on=False, changed_ms=now_ms)
+
+
+def delete_instances(tx: Tx, now_ms: int, *conditions: Any) -> None:
+    """They are not wanted any more; their rows go with their tasks."""
+    change_instances(tx, *conditions, deleted=True, on=False, started=False, changed_ms=now_ms)
+
+
 def become(tx: Tx, instance_id: str, columns: dict[str, Any], revision: int) -> None:
     """Give an instance the columns an update has for it; "events" are its events."""
     values = {name: value for name, value in columns.items() if name != "events"}
     change_instance(tx, instance_id, **values, revision=revision, next=None)
-    if "events" in columns:
-        set_events(tx, instance_id, [(event, "") for event in columns["events"]])
+    set_events(tx, instance_id, [(event, "") for event in columns["events"]])
 
 
 def take_off(tx: Tx, instance_ids: list[str], now_ms: int) -> None:
     """The tasks of these instances leave their devices."""
-    tx.run(
-        Task.update(wanted="gone", parked=False, changed_ms=now_ms).where(
-            Task.instance_id.in_(instance_ids), Task.wanted != "gone"
-        )
-    )
+    _let_go(tx, now_ms, Task.instance_id.in_(instance_ids))
+
+
+def _let_go(tx: Tx, now_ms: int, *conditions: Any) -> None:
+    going = Task.update(wanted="gone", parked=False, changed_ms=now_ms)
+    tx.run(going.where(Task.wanted != "gone", *conditions))
 
 
 class Timed(Struct, frozen=True):
@@ -269,11 +286,7 @@ def stand_alone(tx: Tx, task_row_id: int) -> None:
 
 def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
     """Take every task off a load that itself stays."""
-    tx.run(
-        Task.update(wanted="gone", parked=False, changed_ms=now_ms).where(
-            Task.load_id == load_id, Task.wanted != "gone"
-        )
-    )
+    _let_go(tx, now_ms, Task.load_id == load_id)
 
 
 def drop_task(tx: Tx, task_row_id: int) -> None:

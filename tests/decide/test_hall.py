@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,9 +13,21 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from acsmpd.decide import hall as hall_module
-from acsmpd.decide.hall import NEAREST, PACK, SPREAD, Hall, place
-from acsmpd.model import Device, Family, Place, Seat
+from acsmpd.decide.hall import NEAREST, PACK, SPREAD, Hall
+from acsmpd.model import Ability, Device, Family, InstanceRow, Place, Seat
 from tests.decide.rows import QUICK, ability, device, instance, known, seat, wants
+
+
+def place(
+    one: InstanceRow,
+    abilities: Sequence[Ability],
+    seats: Sequence[Seat],
+    devices: Mapping[str, Device],
+    streams: Mapping[str, int] = MappingProxyType({}),
+    strategy: str = SPREAD,
+) -> Place | str:
+    """One instance alone. `streams`: taken on direct devices."""
+    return Hall(abilities, seats, devices, streams).place(one, strategy)
 
 
 def chosen(*arguments: Any, **more: Any) -> Place:
