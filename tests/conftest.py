@@ -7,9 +7,13 @@ import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.site import Site, running
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault of ours
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

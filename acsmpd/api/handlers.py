@@ -9,6 +9,7 @@ from acsmpd.api import (
     links,
     packages,
     people,
+    pipelines,
     plans,
     policies,
     registration,
@@ -19,6 +20,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    computility, copies, facade, foreign, instances, links, packages, people, plans, policies, registration, results,
-    rollouts, services, system,
+    computility, copies, facade, foreign, instances, links, packages, people, pipelines, plans, policies,
+    registration, results, rollouts, services, system,
 )  # fmt: skip

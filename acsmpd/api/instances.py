@@ -14,6 +14,7 @@ from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide import placement, windows
+from acsmpd.decide.results import receive_urls
 from acsmpd.decide.streams import device_id_of
 from acsmpd.model import InstanceRow
 from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
@@ -45,7 +46,7 @@ def add(
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
     _check_pins(tx, device, service_id, path)
     priority_class = "" if origin else info.priority_class or ""  # a platform above has classes of its own
-    _check_class(tx, priority_class, path)
+    check_class(tx, priority_class, path)
     instance_id, runs = str(uuid.uuid4()), on and not held
     row = InstanceRow(
         id=instance_id, number=0, plan_id=plan_id, origin=origin, type=kind, info=body, restart_policy=restart,
@@ -90,7 +91,7 @@ def _check_pins(tx: Tx, device: str, service_id: str, path: str) -> None:
         raise faults.NotFound(f"{path}.AlgoServiceID: no service {service_id}")
 
 
-def _check_class(tx: Tx, name: str, path: str) -> None:
+def check_class(tx: Tx, name: str, path: str) -> None:
     """A class is one of some schedule policy; which of them counts for the instance is seen at placement."""
     if not name:
         return
@@ -143,16 +144,6 @@ def _derived(body: dict[str, Any]) -> dict[str, Any]:
 def _events(body: dict[str, Any]) -> list[tuple[str, str]]:
     """Which capability serves each is chosen at placement."""
     return [(event, "") for event in placement.events_of(body)]
-
-
-def receive_urls(info: dict[str, Any]) -> dict[str, list[str]]:
-    """event -> the caller's own result addresses; "" stands for a rule without an EventID."""
-    found: dict[str, list[str]] = {}
-    for rule in info.get("RulesParams") or []:
-        given = rule.get("ResultReceiveUrl") or []
-        urls = [str(url) for url in (given if isinstance(given, list) else [given]) if url]
-        found.setdefault(str(rule.get("EventID") or ""), []).extend(urls)
-    return {event: list(dict.fromkeys(urls)) for event, urls in found.items()}
 
 
 @handles("acsmp.create_task_instances")
@@ -214,7 +205,7 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
     if asked.restart_policy and asked.restart_policy != row["restart_policy"]:
         values |= {"restart_policy": asked.restart_policy, "revision": row["revision"] + 1}
     if asked.priority_class is not None and not row["origin"]:
-        _check_class(tx, asked.priority_class, "$")
+        check_class(tx, asked.priority_class, "$")
         values["priority_class"] = asked.priority_class
     if asked.computility_code is not None or asked.algo_service_id is not None:
         values |= _new_pins(tx, row, asked, now_ms)

@@ -1,4 +1,5 @@
-"""Signed links: a package file for the one device it was made for (conventions section 2)."""
+"""Signed links: a package file for the one device it was made for, a picture for the one instance (conventions
+section 2)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from acsmpd import faults
 from acsmpd.api.call import Call, FileReply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
-from acsmpd.store import alarms, devices, packages, services
+from acsmpd.api.results import picture_reply
+from acsmpd.store import alarms, devices, packages, pipelines, results, services
 from acsmpd.store.alarms import STEP_REFUSED
 
 
@@ -33,6 +35,20 @@ def download(platform: Platform, call: Call) -> FileReply:
         ),
         closed=lambda: _closed(platform, copy["id"], package["md5"]),
     )
+
+
+@handles("acsmp.download_picture")
+def picture(platform: Platform, call: Call) -> FileReply:
+    """The picture a pipeline hands on, while its run is under way; else 404."""
+    instance_id, path = call.path["InstanceID"], None
+    if platform.signer.verify(call.path["Signature"], "picture", instance_id):
+        with platform.store.read() as tx:
+            run = pipelines.run_of(tx, instance_id)
+            if run is not None and run["ended_ms"] is None and run["picture"] is not None:
+                path = results.pictures_of(tx, [run["result_id"]])[run["result_id"]].get(run["picture"])
+    if path is None:
+        raise faults.NotFound("this link is not valid, or not any more")
+    return picture_reply(platform, path, "the picture")
 
 
 def _closed(platform: Platform, copy_id: int, md5: str) -> None:

@@ -93,6 +93,7 @@ _WITHOUT_FILE: dict[str, Json] = {
 _MEDIA: dict[str, tuple[str, ...]] = {
     "acsmp.download_package": ("application/x-tar",),
     "acsmp.get_result_image": PICTURE_TYPES,
+    "acsmp.download_picture": PICTURE_TYPES,
 }
 _NO_SPACE = "Code 50701: no space left in the data directory."
 _NO_IMAGES = "Code 50101: the package is an image; this box runs artifact packages only."

@@ -187,12 +187,17 @@ def image(platform: Platform, call: Call) -> FileReply:
         path = results.pictures_of(tx, [row["id"]])[row["id"]].get(place)
     if path is None:
         raise faults.NotFound(f"result {row['id']} has no picture {place}, or not any more")
+    return picture_reply(platform, path, f"picture {place} of result {row['id']}")
+
+
+def picture_reply(platform: Platform, path: str, name: str) -> FileReply:
+    """A picture of the data directory as the type its bytes show; NotFound when it has gone."""
     file = platform.data / path
     try:
         with file.open("rb") as opened:
             head = opened.read(16)
     except OSError as error:
-        raise faults.NotFound(f"picture {place} of result {row['id']} is not there any more") from error
+        raise faults.NotFound(f"{name} is not there any more") from error
     return FileReply(file, decided.picture_kind(head)[0])
 
 

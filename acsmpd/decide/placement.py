@@ -24,11 +24,12 @@ def asked_by(instance: InstanceRow) -> tuple[Any, ...]:
     """What decides who could serve the instance: equal for equal work."""
     labels = instance.info.get("Labels") or {}
     name, version = fold(labels.get("AlgoCaBinName")), fold(labels.get("Version"))
-    return (instance.type, events_of(instance.info), name, version)
+    return (instance.type, events_of(instance.info), name, version, instance.capability)
 
 
 def candidates(instance: InstanceRow, abilities: Sequence[Ability]) -> dict[str, list[Ability]]:
-    """For each event of the instance the abilities that could serve it, by Labels if given, best version first."""
+    """For each event of the instance the abilities that could serve it, best version first; by Labels, and only the
+    capability it wants, if given."""
     labels = instance.info.get("Labels") or {}
     name, version = labels.get("AlgoCaBinName"), labels.get("Version")
     fitting = [
@@ -37,6 +38,7 @@ def candidates(instance: InstanceRow, abilities: Sequence[Ability]) -> dict[str,
         if (not name or fold(ability.package_name) == fold(name))
         and (not version or fold(ability.version) == fold(version))
         and instance.type in ability.task_types
+        and instance.capability in ("", ability.code)
     ]
     fitting.sort(key=lambda ability: ability.code)
     fitting.sort(key=lambda ability: version_key(ability.version), reverse=True)

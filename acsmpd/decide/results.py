@@ -165,6 +165,16 @@ def milliseconds(value: Any) -> int | None:
 # --- addresses ----------------------------------------------------------------------------------------
 
 
+def receive_urls(info: Mapping[str, Any]) -> dict[str, list[str]]:
+    """event -> the caller's own result addresses in an AlgoTaskInfo; "" stands for a rule without an EventID."""
+    found: dict[str, list[str]] = {}
+    for rule in info.get("RulesParams") or []:
+        given = rule.get("ResultReceiveUrl") or []
+        urls = [str(url) for url in (given if isinstance(given, list) else [given]) if url]
+        found.setdefault(str(rule.get("EventID") or ""), []).extend(urls)
+    return {event: list(dict.fromkeys(urls)) for event, urls in found.items()}
+
+
 def addresses(receive_urls: Mapping[str, Sequence[str]], event_id: str) -> list[str]:
     """Where results of an event go: the addresses of its rules, and of rules that name no event."""
     return list(dict.fromkeys((*receive_urls.get(event_id, ()), *receive_urls.get("", ()))))

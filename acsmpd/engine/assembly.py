@@ -18,6 +18,7 @@ from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.pictures import Pictures
+from acsmpd.engine.pipelines import Pipelines
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.relay import Relay
 from acsmpd.engine.rollouts import Rollouts
@@ -65,6 +66,7 @@ class Assembly:
             Rollouts(core),
             Hours(core),
             Rounds(core),
+            Pipelines(core),
             placement,
             Scaler(core),
             self._deployments,

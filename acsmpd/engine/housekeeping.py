@@ -17,7 +17,7 @@ from peewee import fn
 from acsmpd import faults
 from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS, STEP_MS, Moment, Shown
 from acsmpd.engine.core import Core
-from acsmpd.store import accounts, alarms, asks, facts, ledger, plans, results
+from acsmpd.store import accounts, alarms, asks, facts, ledger, pipelines, plans, results
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES, Tx
 from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Audit, Instance, Task
@@ -147,11 +147,12 @@ class Housekeeping:
             log.info("the log of the database has shrunk")
 
     def trim(self) -> None:
-        """Drop what is too old of intents, asks, alarms and audit rows, and of the last two what is too many."""
+        """Drop what is too old of intents, asks, alarms, runs of pipelines and audit rows, and of the last three what
+        is too many."""
         begun = self._core.clock.now()
         steps = (
-            self._drop_old_intents, self._drop_old_asks, self._drop_old_alarms, self._drop_old_audit,
-            self._drop_surplus_audit,
+            self._drop_old_intents, self._drop_old_asks, self._drop_old_alarms, self._drop_old_runs,
+            self._drop_old_audit, self._drop_surplus_audit,
         )  # fmt: skip
         for step in steps:
             while step(begun) and not self._is_over(begun):
@@ -175,6 +176,11 @@ class Housekeeping:
         lately = self._lately(now, self._core.settings.audit.keep_days)
         with self._core.store.write(durable=False) as tx:
             return alarms.trim(tx, lately, BATCH) > 0
+
+    def _drop_old_runs(self, now: Moment) -> bool:
+        lately = self._lately(now, self._core.settings.audit.keep_days)
+        with self._core.store.write(durable=False) as tx:
+            return pipelines.trim(tx, lately, BATCH) > 0
 
     def _drop_old_audit(self, now: Moment) -> bool:
         old = is_past(Audit.at_ms, self._lately(now, self._core.settings.audit.keep_days))

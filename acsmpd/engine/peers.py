@@ -82,6 +82,11 @@ def result_link(core: Core, base: str, instance_id: str) -> str:
     return f"{base}/ACSMP/Results/{instance_id}/{core.signer.sign('result', instance_id)}"
 
 
+def picture_link(core: Core, base: str, instance_id: str) -> str:
+    """The picture an instance was made to look at; good while its run is under way."""
+    return f"{base}/ACSMP/Links/Pictures/{instance_id}/{core.signer.sign('picture', instance_id)}"
+
+
 def instance_of_link(core: Core, url: str) -> str:
     """The instance a receiver of ours belongs to, "" for an address we did not sign."""
     try:

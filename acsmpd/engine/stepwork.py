@@ -25,7 +25,7 @@ from acsmpd.model import (
     Unload,
     UpdateTask,
 )
-from acsmpd.store import packages, plans, services
+from acsmpd.store import packages, pipelines, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Task
 
@@ -148,6 +148,9 @@ def _task_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     if instance is None:
         return None
     info = info_to_send(core, instance, task.labels, peer)
+    if instance["type"] == "IMAGE_REALTIME" and pipelines.run_of(tx, instance["id"]) is not None:
+        link = peers.picture_link(core, peers.base_url_for(core, _host_of(peer)), instance["id"])
+        info["StreamOptions"] = {"VideoStreamOptions": {"Url": link}}
     if kind == "update_task":
         info["ID"] = task.task_id
         return UpdateTask(

@@ -121,6 +121,7 @@ class InstanceRow(Struct, frozen=True, kw_only=True):
     reason: str = ""
     priority_class: str = ""
     preempted_by: str = ""  # who took its last place, in words
+    capability: str = ""  # the only one that may serve it; "": any that can
 
     @property
     def pinned(self) -> bool:

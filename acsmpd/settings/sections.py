@@ -253,11 +253,22 @@ class Plans(Struct, frozen=True):
     """Tasks and their windows."""
 
     start_timeout_seconds: Annotated[
-        v.Seconds, says("An inspection task that is not running by then has failed; its place is free.")
+        v.Seconds,
+        says(
+            "A task of an inspection or pipeline that is not running by then has failed; its place is free."
+        ),
     ] = 20
     duration_flush_seconds: Annotated[
         v.Seconds, says("How often running durations are written down; so much may be lost by a power cut.")
     ] = 5
+
+
+class Pipelines(Struct, frozen=True):
+    """Work that results set going."""
+
+    max_runs: Annotated[
+        v.Count, says("Runs of all pipelines at once; a result that would begin one more is only counted.")
+    ] = 100
 
 
 class Rollouts(Struct, frozen=True):

@@ -29,6 +29,7 @@ class Settings(Struct, frozen=True):
     observe: sections.Observe = sections.Observe()
     computility: sections.Computility = sections.Computility()
     plans: sections.Plans = sections.Plans()
+    pipelines: sections.Pipelines = sections.Pipelines()
     rollouts: sections.Rollouts = sections.Rollouts()
     runtime: sections.Runtime = sections.Runtime()
     local: sections.Local = sections.Local()

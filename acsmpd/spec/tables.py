@@ -16,6 +16,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *extensions.SUBJECTS,
     *scheduling.ROLLOUTS,
     *scheduling.POLICIES,
+    *scheduling.PIPELINES,
     *planned.OPERATIONS,
     *extensions.PLAIN,
     *cad.OPERATIONS,

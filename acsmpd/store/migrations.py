@@ -28,6 +28,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.PLAN_TIMES),
     _script(schema.ROLLOUTS),
     _script(schema.SCHEDULING),
+    _script(schema.PIPELINES),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

@@ -495,3 +495,52 @@ CREATE TABLE "schedule_policy" (
 CREATE UNIQUE INDEX "schedule_policy_capability" ON "schedule_policy" ("capability");
 """
 """Why each place was chosen, which one it stands in for, who took one away; and the policies that say how."""
+
+PIPELINES = """
+ALTER TABLE "instance" ADD COLUMN "capability" VARCHAR(255) NOT NULL DEFAULT '';
+CREATE TABLE "pipeline" (
+    "id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "name" TEXT NOT NULL,
+    "enabled" INTEGER NOT NULL,
+    "capability" VARCHAR(255) NOT NULL,
+    "event_ids" TEXT NOT NULL,
+    "min_score" REAL NOT NULL,
+    "area_ids" TEXT NOT NULL,
+    "plan_ids" TEXT NOT NULL,
+    "interval_seconds" INTEGER NOT NULL,
+    "action" VARCHAR(255) NOT NULL,
+    "target" VARCHAR(255) NOT NULL,
+    "rules" TEXT NOT NULL,
+    "labels" TEXT,
+    "priority_class" VARCHAR(255) NOT NULL,
+    "duration_seconds" INTEGER NOT NULL,
+    "seen" INTEGER NOT NULL,
+    "skipped" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL,
+    "modified_ms" INTEGER NOT NULL
+);
+CREATE TABLE "pipeline_run" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "pipeline_id" VARCHAR(255) NOT NULL,
+    "result_id" INTEGER NOT NULL,
+    "picture" INTEGER,
+    "source_id" VARCHAR(255) NOT NULL,
+    "stream" TEXT NOT NULL,
+    "instance_id" VARCHAR(255) NOT NULL,
+    "status" VARCHAR(255) NOT NULL,
+    "reason" TEXT NOT NULL,
+    "matches" INTEGER NOT NULL,
+    "matched_ms" INTEGER NOT NULL,
+    "begun_ms" INTEGER NOT NULL,
+    "ended_ms" INTEGER,
+    "elapsed_seconds" REAL NOT NULL,
+    "mono" REAL NOT NULL,
+    "boot_id" VARCHAR(255) NOT NULL
+);
+CREATE INDEX "pipeline_run_instance_id" ON "pipeline_run" ("instance_id");
+CREATE INDEX "pipeline_run_source_id" ON "pipeline_run" ("source_id");
+CREATE INDEX "pipeline_run_ended_ms" ON "pipeline_run" ("ended_ms");
+CREATE INDEX "pipeline_run_begun_ms" ON "pipeline_run" ("begun_ms");
+CREATE INDEX "pipeline_run_pipeline_id_stream_id" ON "pipeline_run" ("pipeline_id", "stream", "id");
+"""
+"""What sets work going for results, its runs, and the capability that alone may serve what it sets going."""

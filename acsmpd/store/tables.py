@@ -285,6 +285,9 @@ class Instance(Table):
     )  # columns it gets at its next start: what an update of its running plan changed
     priority_class = CharField(default="", constraints=[EMPTY])  # of a schedule policy
     preempted_by = TextField(default="", constraints=[EMPTY])  # who took its last place, in words
+    capability = CharField(
+        default="", constraints=[EMPTY]
+    )  # the only one that may serve it; "": any that can
 
     class Meta:
         indexes = ((("plan_id", "deleted"), False),)  # with the number behind it: a page needs no sorting
@@ -556,6 +559,54 @@ class SchedulePolicy(Table):
     modified_ms = BigIntegerField()
 
 
+class Pipeline(Table):
+    """Results of one capability set work of another going."""
+
+    id = CharField(primary_key=True)
+    name = TextField(default="")
+    enabled = BooleanField(default=True)
+    capability = CharField()  # whose results count
+    event_ids = JsonField()  # these four: [] or 0 where all do
+    min_score = FloatField(default=0.0)
+    area_ids = JsonField()
+    plan_ids = JsonField()
+    interval_seconds = IntegerField(default=60)
+    action = CharField()  # TASK | PICTURE
+    target = CharField()  # the capability of what is set going
+    rules = JsonField()  # its RulesParams
+    labels = JsonField(null=True)
+    priority_class = CharField(default="")
+    duration_seconds = IntegerField(default=60)
+    seen = IntegerField(default=0)  # results up to this one are not looked at again
+    skipped = IntegerField(default=0)
+    created_ms = BigIntegerField()
+    modified_ms = BigIntegerField()
+
+
+class PipelineRun(Table):
+    """What one result, and those after it, set going."""
+
+    id = NumberField()
+    pipeline_id = CharField()
+    result_id = IntegerField()
+    picture = IntegerField(null=True)  # the place of the picture that is handed on
+    source_id = CharField(index=True)  # the instance whose result it was
+    stream = TextField()  # see decide/pipelines.stream_of
+    instance_id = CharField(default="", index=True)  # what was set going
+    status = CharField(default="PENDING")  # PENDING | RUNNING | DONE | FAILED
+    reason = TextField(default="")
+    matches = IntegerField(default=1)
+    matched_ms = BigIntegerField()  # when the last result that counted came
+    begun_ms = BigIntegerField(index=True)
+    ended_ms = BigIntegerField(null=True, index=True)
+    elapsed_seconds = FloatField(default=0.0)  # in this status, up to `mono` of `boot_id`
+    mono = FloatField()
+    boot_id = CharField()
+
+    class Meta:
+        indexes = ((("pipeline_id", "stream", "id"), False),)
+
+
 class Schema(Table):
     """Which migrations this file has seen."""
 
@@ -566,5 +617,5 @@ class Schema(Table):
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
-    Rollout, RolloutMember, SchedulePolicy,
+    Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun,
 )  # fmt: skip

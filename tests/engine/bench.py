@@ -18,6 +18,7 @@ from acsmpd.engine.lanes import Lanes
 from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
+from acsmpd.engine.pipelines import Pipelines
 from acsmpd.engine.placement import Placement
 from acsmpd.engine.rollouts import Rollouts
 from acsmpd.engine.rounds import Rounds
@@ -83,8 +84,8 @@ class Bench:
         )
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
-            Liveness(self.core), Rollouts(self.core), Hours(self.core), Rounds(self.core), self.placement,
-            self.deployments, self.observations, Statuses(self.core, self.placement), *self.extra,
+            Liveness(self.core), Rollouts(self.core), Hours(self.core), Rounds(self.core), Pipelines(self.core),
+            self.placement, self.deployments, self.observations, Statuses(self.core, self.placement), *self.extra,
         )  # fmt: skip
         self.engine = Engine(self.core, managers, (self.steps, self.sights), lambda: None)
         self.deployments.recover(self.clock.moment)

@@ -16,7 +16,7 @@ _WORDS = {
         acsmp: keepalive_compute
     """,
     Access.LINK: """
-        acsmp: download_package
+        acsmp: download_package download_picture
     """,
     Access.RESULT: """
         acsmp: receive_result
@@ -33,6 +33,7 @@ _WORDS = {
             search_foreign_tasks search_results get_result get_result_image computility_history
             computility_statistics list_allocations list_schedule_policies list_rollouts get_rollout
             service_statistics list_evaluations get_evaluation list_pipelines get_pipeline
+            search_pipeline_runs
             list_capture_devices search_capture_devices list_capture_sources list_media_files
             get_upstream
     """,

@@ -292,6 +292,16 @@ SUBJECTS: tuple[Operation, ...] = (
             "Signature": Signature,
         },
     ),
+    read(
+        "download_picture",
+        "GET",
+        "Links/Pictures/<InstanceID>/<Signature>",
+        None,
+        extensions.Binary,
+        "The picture of a result, for the instance a pipeline made to look at it",
+        access=Access.LINK,
+        path={"InstanceID": PathInstanceID, "Signature": Signature},
+    ),
 )
 
 PLAIN: tuple[Operation, ...] = (

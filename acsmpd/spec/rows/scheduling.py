@@ -1,8 +1,8 @@
-"""Our extensions that say how work is spread: roll-outs and schedule policies (conventions section 10)."""
+"""Our extensions that say how work is spread: roll-outs, schedule policies, pipelines (conventions section 10)."""
 
 from __future__ import annotations
 
-from acsmpd.spec.messages import policies, rollouts
+from acsmpd.spec.messages import pipelines, policies, rollouts
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.operation import Access, Operation
 from acsmpd.spec.rows.extensions import read, row
@@ -106,5 +106,58 @@ POLICIES: tuple[Operation, ...] = (
         Access.OPERATE,
         "Delete a schedule policy; what is placed stays where it is",
         path={"ID": PathName},
+    ),
+)
+
+PIPELINES: tuple[Operation, ...] = (
+    read("list_pipelines", "GET", "Pipelines", None, pipelines.PipelineListResponse, "List pipelines"),
+    row(
+        "create_pipeline",
+        "POST",
+        "Pipelines",
+        pipelines.PipelineRequest,
+        pipelines.PipelineResponse,
+        Access.OPERATE,
+        "Have results of one capability set work of another going",
+        note="Action TASK starts a task on the stream of the result; Action PICTURE hands its picture on as an "
+        "IMAGE_REALTIME task. Pipelines that would feed themselves are refused.",
+    ),
+    read(
+        "get_pipeline",
+        "GET",
+        "Pipelines/<ID>",
+        None,
+        pipelines.PipelineResponse,
+        "One pipeline",
+        path={"ID": PathName},
+    ),
+    row(
+        "update_pipeline",
+        "PUT",
+        "Pipelines/<ID>",
+        pipelines.PipelineUpdateRequest,
+        pipelines.PipelineResponse,
+        Access.OPERATE,
+        "Change a pipeline, switch it on or off",
+        path={"ID": PathName},
+        note="Switched off, it ends its runs. On again, it looks at the results that come from then on.",
+    ),
+    row(
+        "delete_pipeline",
+        "DELETE",
+        "Pipelines/<ID>",
+        None,
+        EmptyResponse,
+        Access.OPERATE,
+        "Delete a pipeline and end its runs",
+        path={"ID": PathName},
+    ),
+    read(
+        "search_pipeline_runs",
+        "POST",
+        "Pipelines/Runs/Search",
+        pipelines.PipelineRunSearchRequest,
+        pipelines.PipelineRunSearchResponse,
+        "Search the runs of pipelines, the newest first",
     ),
 )
