@@ -52,7 +52,7 @@ def test_open_is_what_the_print_says(texts: list[str], zone: ZoneInfo, minute: i
     assert windows.is_open(windows.parse(texts), now, zone) is expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some.lists(elements(), min_size=1, max_size=6), some.sampled_from(ZONES), some.integers(0, 366 * DAY))
 def test_the_next_change_is_the_first_minute_that_differs(
     texts: list[str], zone: ZoneInfo, minute: int
