@@ -331,10 +331,15 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
     plans.change_instances(tx, Instance.id.in_(resting), Instance.status == "FINISHED", status="PAUSED")
     free = [row["id"] for row in rows if not row["on"] and row["plan_id"] not in held]
     plans.let_run(tx, [Instance.id.in_(free)], now_ms)
+    afresh = [row["id"] for row in rows if row["plan_id"] not in held]
+    ended = Instance.status.in_(("FINISHED", "ERROR"))
+    plans.change_instances(tx, Instance.id.in_(afresh), ended, status="PENDING", changed_ms=now_ms)
     for task in plans.tasks(tx, Task.instance_id.in_(ids), Task.wanted != "gone"):
         if task.parked:
             plans.change_task(tx, task.id, parked=False, attempts=0, status="PENDING", changed_ms=now_ms)
-        elif task.status in ("FINISHED", "ERROR") and task.sent:
+        elif task.status == "FINISHED" and task.sent:  # its stream may be another's by now: placement looks
+            plans.change_task(tx, task.id, wanted="paused", status="PAUSED", changed_ms=now_ms)
+        elif task.status == "ERROR" and task.sent:
             plans.change_task(tx, task.id, status="PAUSED", changed_ms=now_ms)
 
 

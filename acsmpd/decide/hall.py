@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from acsmpd.decide import nearness
 from acsmpd.decide.placement import asked_by, candidates, capabilities_at, events_of, version_key
-from acsmpd.model import Ability, Device, InstanceRow, Place, Seat
+from acsmpd.model import Ability, Device, InstanceRow, Place, Seat, TaskRow
 
 SPREAD, PACK, NEAREST = "spread", "pack", "nearest"
 BEST = {SPREAD: "the least taken", PACK: "the fullest with room", NEAREST: "the nearest with room"}
@@ -87,6 +87,26 @@ class Hall:
         else:
             self._used[place.load_id] += place.weight
         self._on[place.device] += place.weight
+
+    def take_back(self, task: TaskRow) -> bool:
+        """Count one that stood still where it was placed and is to run again there; False when there is no room.
+
+        One that has FINISHED is not played again. Where its service is not wanted any more there is no seat: it
+        moves, as all do that run there.
+        """
+        if task.status == "FINISHED":
+            return True
+        if task.load_id is None:
+            device = self._devices.get(task.device)
+            return device is None or self._streams[task.device] <= device.stream_limit  # it is among them
+        seat = self._seats.get(task.load_id)
+        if seat is None:
+            return True
+        if self.free(seat) < task.weight:
+            return False
+        self._used[seat.load_id] += task.weight
+        self._on[seat.device] += task.weight
+        return True
 
     def free(self, seat: Seat) -> float:
         """Streams that are not taken; without end where the facility alone knows."""

@@ -39,8 +39,7 @@ class Placement:
         if not unplaced and not shaken and not idle:
             return None
         with self._core.store.write() as tx:
-            for task, wanted in idle:
-                plans.change_task(tx, task.id, wanted=wanted, parked=False, changed_ms=now.wall_ms)
+            self._switch(tx, idle, now)
             return self._place(tx, unplaced, shaken, now) if unplaced or shaken else None
 
     def _to_pause_or_free(self, tx: Tx) -> list[tuple[TaskRow, str]]:
@@ -61,6 +60,20 @@ class Placement:
             if task is not None:
                 found.append((task, wanted if task.sent or wanted != "paused" else "gone"))
         return found
+
+    def _switch(self, tx: Tx, idle: list[tuple[TaskRow, str]], now: Moment) -> None:
+        """Who stands still for long may find its streams given to others: then it needs another place."""
+        for task, wanted in idle:
+            if wanted != "running":
+                plans.change_task(tx, task.id, wanted=wanted, parked=False, changed_ms=now.wall_ms)
+        again = [task for task, wanted in idle if wanted == "running"]
+        if again:
+            hall = hall_of(self._core, tx, packages.abilities(tx), devices.all_devices(tx))
+            for task in again:
+                if hall.take_back(task):
+                    plans.change_task(tx, task.id, wanted="running", parked=False, changed_ms=now.wall_ms)
+                else:
+                    self._give_up(tx, task.id, now)
 
     # --- where to ----------------------------------------------------------------------------------------
 

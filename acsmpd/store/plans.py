@@ -369,12 +369,16 @@ def unsettled_instances(tx: Tx) -> list[InstanceRow]:
 
 
 def streams_on_direct(tx: Tx) -> dict[str, int]:
-    """computility code -> tasks of ours that are, or are to be, on it without a service (direct devices)."""
+    """computility code -> tasks of ours that are, or are to be, on it without a service (direct devices).
+
+    A task that has FINISHED takes no stream: its file has ended.
+    """
+    takes = ((Task.wanted == "running") & (Task.sent == NO)) | (
+        (Task.sent == YES) & (Task.status != "FINISHED")
+    )
     query = (
         Task.select(Task.device, fn.COUNT(1).alias("number"))
-        .where(
-            Task.load_id.is_null(YES), Task.instance_id != "", (Task.wanted == "running") | (Task.sent == YES)
-        )
+        .where(Task.load_id.is_null(YES), Task.instance_id != "", takes)
         .group_by(Task.device)
     )
     return {row["device"]: row["number"] for row in tx.rows(query)}

@@ -235,7 +235,10 @@ def tasks_on(tx: Tx, load_id: str) -> int:
 
 
 def used_streams(tx: Tx) -> dict[str, int]:
-    """load id -> streams taken by tasks that are to run there or may still do so, one for each capability."""
+    """load id -> streams taken by tasks that are to run there or may still do so, one for each capability.
+
+    A task that has FINISHED takes none: its file has ended.
+    """
     return _streams(tx, (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")))
 
 
@@ -245,7 +248,8 @@ def leaving_streams(tx: Tx) -> dict[str, int]:
 
 
 def _streams(tx: Tx, condition: Any) -> dict[str, int]:
-    query = Task.select(Task.load_id, Task.capabilities).where(Task.load_id.is_null(NO), condition)
+    lasts = (Task.sent == NO) | (Task.status != "FINISHED")
+    query = Task.select(Task.load_id, Task.capabilities).where(Task.load_id.is_null(NO), lasts, condition)
     used: Counter[str] = Counter()
     for row in tx.rows(query):
         used[row["load_id"]] += max(1, len(row["capabilities"] or ()))

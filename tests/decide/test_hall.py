@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from acsmpd.decide import hall as hall_module
 from acsmpd.decide.hall import NEAREST, PACK, SPREAD, Hall
 from acsmpd.model import Ability, Device, Family, InstanceRow, Place, Seat
-from tests.decide.rows import QUICK, ability, device, instance, known, seat, wants
+from tests.decide.rows import QUICK, ability, device, instance, known, seat, task, wants
 
 
 def place(
@@ -393,3 +393,32 @@ def test_a_place_that_was_given_up_is_found_again() -> None:
     assert isinstance(hall.place(wants("INTRUSION")), str)
     hall.give_up("l1", 1, at_once=True)
     assert hall.place(wants("INTRUSION")) == first
+
+
+# --- who stood still -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "fits"),
+    [
+        ({}, True),
+        ({"load_id": "full"}, False),
+        ({"load_id": "full", "status": "FINISHED"}, True),  # it is not played again
+        ({"capabilities": ["A", "B"]}, False),
+        ({"load_id": "unwanted"}, True),  # it moves from there by itself
+        ({"load_id": "endless"}, True),
+        ({"load_id": None, "device": "c1"}, True),
+        ({"load_id": None, "device": "c2"}, False),
+        ({"load_id": None, "device": "nobody"}, True),
+    ],
+)
+def test_one_that_stood_still_has_its_place_back_if_there_is_room(row: dict[str, Any], fits: bool) -> None:
+    seats = [seat("load-1", used=3), seat("full", used=4), seat("endless", used=99, capacity=None)]
+    here = known("d1") | {"c1": camera("c1"), "c2": camera("c2")}
+    hall = Hall([], seats, here, {"c1": 1, "c2": 2})  # it is among those on a direct device
+    assert hall.take_back(task(**{"status": "PAUSED", **row})) is fits
+
+
+def test_room_that_was_taken_back_is_not_given_twice() -> None:
+    hall = Hall([], [seat("load-1", used=2)], known("d1"))
+    assert [hall.take_back(task(id=number, status="PAUSED")) for number in range(3)] == [True, True, False]

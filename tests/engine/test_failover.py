@@ -303,14 +303,58 @@ def test_equals_and_the_pinned_keep_their_places(
     assert narrow.plant.told() == LADDER
 
 
-def test_work_of_others_and_what_is_finished_is_never_displaced(narrow: Bench) -> None:
+def test_what_is_finished_is_never_displaced_and_its_stream_is_free(narrow: Bench) -> None:
     [task_id] = narrow.plant.boxes[CODE].tasks
     narrow.plant.show(narrow.plant.boxes[CODE], task_id, "FINISHED")
     narrow.run(3, 15)
     narrow.instance("high", priority_class="urgent")
     narrow.run(4)
-    assert narrow.status()[0] == "FINISHED"
-    assert narrow.plant.told() == LADDER
+    assert (narrow.status(), narrow.status("high")) == (("FINISHED", ""), ("RUNNING", ""))
+    assert narrow.plant.told() == [*LADDER, "create_task"]
+
+
+def test_who_was_paused_finds_its_stream_given_to_another_and_waits(narrow: Bench) -> None:
+    """Of one stream never two are taken, and the paused one says what it waits for; it is first to get it back."""
+    narrow.change(on=False)
+    narrow.run(3)
+    narrow.instance("other")
+    narrow.run(4)
+    assert narrow.status("other") == ("RUNNING", "")
+    narrow.change(on=True)
+    narrow.run(4)
+    assert narrow.status() == ("PENDING", "all streams of the 1 fitting services are taken")
+    assert running_tasks(narrow, CODE) == 1
+    assert len(narrow.plant.boxes[CODE].tasks) == 1
+    narrow.restart()
+    narrow.run(3)
+    assert running_tasks(narrow, CODE) == 1
+    narrow.change("other", on=False)
+    narrow.run(4)
+    assert narrow.status() == ("RUNNING", "")
+    assert running_tasks(narrow, CODE) == 1
+
+
+def test_who_was_paused_goes_on_where_it_was_when_there_is_room(narrow: Bench) -> None:
+    narrow.change(on=False)
+    narrow.run(3)
+    narrow.change(on=True)
+    narrow.run(3)
+    assert narrow.status() == ("RUNNING", "")
+    assert narrow.plant.told() == [*LADDER, "pause_task", "resume_task"]
+
+
+def test_what_has_finished_is_not_played_again_though_its_stream_is_anothers(narrow: Bench) -> None:
+    [task_id] = narrow.plant.boxes[CODE].tasks
+    narrow.plant.show(narrow.plant.boxes[CODE], task_id, "FINISHED")
+    narrow.run(3, 15)
+    narrow.instance("other")
+    narrow.run(4)
+    narrow.change(on=False)  # its hours close
+    narrow.run(3)
+    narrow.change(on=True)
+    narrow.run(4)
+    assert (narrow.status(), narrow.status("other")) == (("FINISHED", ""), ("RUNNING", ""))
+    assert narrow.plant.told() == [*LADDER, "create_task"]
 
 
 def test_a_watched_place_is_not_taken_while_another_stands_in_for_it(works: Bench) -> None:

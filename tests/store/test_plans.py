@@ -236,6 +236,7 @@ def test_where_tasks_are_starting_failing_or_direct(store: Store) -> None:
         add_task(tx, device="d5", load_id=None)
         add_task(tx, device="d5", load_id=None, wanted="gone", sent=True)
         add_task(tx, device="d5", load_id=None, wanted="gone", sent=False)
+        add_task(tx, device="d5", load_id=None, sent=True, status="FINISHED")  # its file has ended
         assert plans.starting_on(tx) == {"d1"}
         assert plans.failed_tasks(tx) == [failed]
         assert plans.streams_on_direct(tx) == {"d5": 2}

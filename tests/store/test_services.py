@@ -247,6 +247,11 @@ def test_streams_taken_count_once_for_each_capability(store: Store) -> None:
         add_task(tx, wanted="paused", sent=True)
         add_task(tx, load_id=None)
         add_task(tx, load_id="load-2", capabilities=["A"])
+        for wanted in ("running", "gone"):
+            add_task(tx, wanted=wanted, sent=True, status="FINISHED")  # its file has ended
+        add_task(tx, load_id="load-3", wanted="gone", sent=True)
+        assert services.leaving_streams(tx) == {"load-1": 1, "load-3": 1}
+        tx.sql("DELETE FROM task WHERE load_id = 'load-3'")
         assert services.used_streams(tx) == {"load-1": 4, "load-2": 1}
 
 
