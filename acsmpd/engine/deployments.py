@@ -128,6 +128,8 @@ class Deployments:
                 and not load.sent
             ):
                 copy = replace(copy, sent=False)  # another file than the platform holds now: replaced first
+            if copy is not None and self._lanes.busy(f"copy:{copy.id}"):
+                copy = replace(copy, sent=False)  # marked when its push left, which is still on its way there
             rung = steps.next_for_load(
                 load, copy, known.get(load.device),
                 tasks=services.tasks_on(tx, load.id), leaving=services.is_leaving(tx, load),

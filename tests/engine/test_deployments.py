@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from acsmpd.store import devices, ledger, plans, services
 from tests.engine.bench import SITE, Bench
 from tests.engine.plant import Crash
 from tests.store.rows import CODE, NOW, OTHER, PACKAGE
+from tests.support.wait import wait_until
 
 LADDER = ["push", "load", "create_task"]
 
@@ -76,6 +78,31 @@ def test_what_is_settled_is_left_alone_pass_after_pass_and_over_a_restart(works:
     works.run(25)
     assert works.plant.told() == LADDER
     assert works.status() == ("RUNNING", "")
+
+
+@pytest.mark.parametrize("code", [CODE, SITE])
+def test_a_service_is_not_loaded_while_its_file_is_still_being_delivered(works: Bench, code: str) -> None:
+    """Else a slow push makes the first load fail and be taken again."""
+    arrived = threading.Event()
+    works.device(code, **({"family": "local"} if code == SITE else {}))
+    works.package()
+    works.load(code=code)
+    plant = works.here if code == SITE else works.plant
+    plant.before["push"] = [lambda: wait_for(arrived)]
+    for _ in range(4):
+        works.pass_by(1)
+        works.engine.loop(works.clock.moment)
+        wait_until(lambda: works.sights.free == works.settings.engine.lanes, what="the looks")
+    assert plant.told() == ["push"]
+    arrived.set()
+    works.idle()
+    works.run(2)
+    assert plant.told() == ["push", "load"]
+    assert [outcome for _, outcome, _ in outcomes(works)] == ["done", "done"]
+
+
+def wait_for(event: threading.Event) -> None:
+    assert event.wait(20)
 
 
 def test_one_failing_device_does_not_hold_up_another(works: Bench) -> None:
