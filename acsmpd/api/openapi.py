@@ -106,7 +106,6 @@ _SERVER_FAILURES: dict[str, dict[str, str]] = {
     "acsmp.install_algo_service": {"501": _NO_IMAGES},
     "acsmp.update_algo_service": {"501": _NO_IMAGES},
     "acsmp.create_rollout": {"501": _NO_IMAGES},
-    "acsmp.create_task": {"501": "Code 50100: INSPECTIVE plans and day windows are planned."},
     "cad.install_algo_package": {"501": _NO_IMAGES},
     "cad.create_algo_task": {"501": _NO_IMAGES},
 }
