@@ -20,6 +20,7 @@ from acsmpd.spec import times
 from acsmpd.spec.messages.instances import AlgoTaskInfo
 from acsmpd.spec.messages.plans import (
     Task,
+    TaskCreateRequest,
     TaskInspectionPlan,
     TaskListRequest,
     TaskPageResponse,
@@ -40,7 +41,8 @@ ORDERS = {
 def create(platform: Platform, call: Call) -> Reply:
     """Record the plan and its instances; with AutoStart they are wanted at once."""
     asked, now = call.message, call.now.wall_ms
-    infos, inspection = _what_to_run(asked)
+    infos = _what_to_run(asked)
+    inspection = None if asked.inspection_plan is None else _kept(asked.inspection_plan)
     hours = _hours(asked.plan_day_time or [], asked.mode)
     start = bool(asked.auto_start)
     with platform.store.write() as tx:
@@ -59,19 +61,25 @@ def create(platform: Platform, call: Call) -> Reply:
     return Reply(plan_id, settled=lambda tx: _settled(tx, plan_id), object=str(plan_id))
 
 
-def _what_to_run(asked: Any) -> tuple[Listed, dict[str, Any] | None]:
-    """The instances, each with its place in the request, and what is kept of an InspectionPlan."""
-    if asked.mode == "INSPECTIVE":
+def _what_to_run(asked: TaskCreateRequest) -> Listed:
+    """The instances of a new plan, each with its place in the request."""
+    infos = _named(asked, asked.mode)
+    if infos is None and asked.mode == "INSPECTIVE":
+        raise faults.MissingField("$.InspectionPlan: an INSPECTIVE plan needs one")
+    return _listed([]) if infos is None else infos
+
+
+def _named(asked: TaskCreateRequest | TaskUpdateRequest, mode: str) -> Listed | None:
+    """The instances given to a plan of this mode; None when none are."""
+    if mode == "INSPECTIVE":
         if asked.algo_task_infos:
             raise faults.InvalidField(
                 "$.AlgoTaskInfos: an INSPECTIVE plan names its instances in InspectionPlan"
             )
-        if asked.inspection_plan is None:
-            raise faults.MissingField("$.InspectionPlan: an INSPECTIVE plan needs one")
-        return _inspected(asked.inspection_plan), _kept(asked.inspection_plan)
+        return None if asked.inspection_plan is None else _inspected(asked.inspection_plan)
     if asked.inspection_plan is not None:
         raise faults.InvalidField("$.InspectionPlan: a PERIODIC plan names its instances in AlgoTaskInfos")
-    return _listed(asked.algo_task_infos or []), None
+    return None if asked.algo_task_infos is None else _listed(asked.algo_task_infos)
 
 
 def _listed(infos: list[AlgoTaskInfo]) -> Listed:
@@ -152,19 +160,10 @@ def _changes(asked: TaskUpdateRequest, plan: dict[str, Any]) -> tuple[dict[str, 
     }  # fmt: skip
     if asked.plan_day_time is not None:
         values["plan_day_time"] = _hours(asked.plan_day_time, plan["mode"])
-    if plan["mode"] == "INSPECTIVE":
-        if asked.algo_task_infos is not None:
-            raise faults.InvalidField(
-                "$.AlgoTaskInfos: this plan is INSPECTIVE, its instances are in InspectionPlan"
-            )
-        if asked.inspection_plan is None:
-            return values, None
-        return values | {"inspection": _kept(asked.inspection_plan)}, _inspected(asked.inspection_plan)
+    infos = _named(asked, plan["mode"])
     if asked.inspection_plan is not None:
-        raise faults.InvalidField(
-            "$.InspectionPlan: this plan is PERIODIC, its instances are in AlgoTaskInfos"
-        )
-    return values, None if asked.algo_task_infos is None else _listed(asked.algo_task_infos)
+        values["inspection"] = _kept(asked.inspection_plan)
+    return values, infos
 
 
 def _restart_as(tx: Tx, plan: dict[str, Any], now_ms: int) -> None:

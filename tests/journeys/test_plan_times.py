@@ -300,6 +300,8 @@ WINDOWS = [
     ("1,09:00,09:00", "ends before it begins"), ("1,22:00,06:00", "written as two"),
     ("1,23:00,24:01", "no time from 00:00 to 24:00"), ("Monday", "$.PlanDayTime[0]"),
 ]  # fmt: skip
+NOT_PERIODIC = "$.InspectionPlan: a PERIODIC plan names its instances in AlgoTaskInfos"
+NOT_INSPECTIVE = "$.AlgoTaskInfos: an INSPECTIVE plan names its instances in InspectionPlan"
 WRONG: list[tuple[dict[str, Any], int, str]] = [
     *((periodic(PlanDayTime=[text]), 40001, words) for text, words in WINDOWS),
     (periodic(PlanDayTime="1,07:00,09:00"), 40001, "$.PlanDayTime"),
@@ -313,8 +315,8 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     (inspective(plan={"TaskInfo": []}), 40002, "$.InspectionPlan.TaskInfo: an INSPECTIVE plan needs"),
     (inspective(plan={"TaskInfo": "all"}), 40001, "$.InspectionPlan.TaskInfo"),
     (inspective(plan={"TaskInfo": [stream(1), {"StreamOptions": {}}]}), 40002, "$.InspectionPlan.TaskInfo"),
-    ({**periodic(), "InspectionPlan": inspective()["InspectionPlan"]}, 40001, "$.InspectionPlan"),
-    ({**inspective(), "AlgoTaskInfos": [stream(1)]}, 40001, "$.AlgoTaskInfos"),
+    ({**periodic(), "InspectionPlan": inspective()["InspectionPlan"]}, 40001, NOT_PERIODIC),
+    ({**inspective(), "AlgoTaskInfos": [stream(1)]}, 40001, NOT_INSPECTIVE),
     ({**periodic(), "AlgoTaskInfos": None}, 40002, "$.AlgoTaskInfos"),
     ({**inspective(), "InspectionPlan": None}, 40002, "$.InspectionPlan"),
 ]
@@ -335,13 +337,13 @@ def test_what_is_no_update_is_refused(spot: tuple[Site, FakeCad]) -> None:
     wrong: list[tuple[int, dict[str, Any], int, str]] = [
         (plan, {"TaskID": rounds}, 40001, f"$.TaskID: {rounds} is not the plan of the path, {plan}"),
         (plan, {"PlanDayTime": ["1,9:00,8:00"]}, 40001, "$.PlanDayTime[0]"),
-        (plan, {"InspectionPlan": inspective()["InspectionPlan"]}, 40001, "this plan is PERIODIC"),
+        (plan, {"InspectionPlan": inspective()["InspectionPlan"]}, 40001, NOT_PERIODIC),
         (plan, {"AlgoTaskInfos": []}, 40002, "at least one instance"),
         (plan, {"AlgoTaskInfos": [info, info]}, 40401, "$.AlgoTaskInfos[1].ID"),
         (plan, {"AlgoTaskInfos": [{**stream(1), "ID": "nobody"}]}, 40401, "no instance nobody of this plan"),
         (plan, {"AlgoTaskInfos": [{**info, "AlgoServiceID": "nobody"}]}, 40401, "no service nobody"),
         (plan, {"Name": 7}, 40001, "$.Name"),
-        (rounds, {"AlgoTaskInfos": [stream(1)]}, 40001, "this plan is INSPECTIVE"),
+        (rounds, {"AlgoTaskInfos": [stream(1)]}, 40001, NOT_INSPECTIVE),
         (rounds, {"PlanDayTime": ["1,7:00,9:00"]}, 40001, "only a PERIODIC plan"),
         (rounds, {"InspectionPlan": {"Concurrency": 1}}, 40002, "$.InspectionPlan.Duration"),
         (999_999, {"Name": "x"}, 40401, "no task plan 999999"),
