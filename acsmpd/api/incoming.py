@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import flask
 
+from acsmpd import faults
 from acsmpd.api.guard import media_type
 
 
@@ -45,8 +46,14 @@ class Incoming:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; of several with one name the first."""
-        return flask.request.args.to_dict() if self._environ.get("QUERY_STRING") else {}
+        """The query's parameters. Raises InvalidField for one that is given twice: nobody knows which is meant."""
+        if not self._environ.get("QUERY_STRING"):
+            return {}
+        given = flask.request.args.to_dict(flat=False)
+        for name, values in given.items():
+            if len(values) > 1:
+                raise faults.InvalidField(f"?{name[:64]}: given {len(values)} times; once is enough")
+        return {name: value for name, (value,) in given.items()}
 
     @property
     def stream(self) -> BinaryIO:

@@ -409,6 +409,29 @@ def test_filters_in_a_query_are_checked_like_those_in_a_body(site: Site) -> None
 # --- waiting -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("PUT", "/ACSMP/Tasks/1?Apply=now&Apply=x", "Apply"),
+        ("PUT", "/ACSMP/Tasks/1?Apply=now&Apply=now", "Apply"),
+        ("POST", "/ACSMP/Tasks/1/Start?Wait=0&Wait=31", "Wait"),
+        ("DELETE", f"/ACSMP/AlgoFilePackages/{PACKAGE_ID}?Force=true&Force=false&Wait=0", "Force"),
+        ("GET", "/ACSMP/Rollouts/1?Status=FAILED&Status=", "Status"),
+        ("GET", "/ACSMP/Computility?Nobody=1&Asked=2&Asked=3&Asked=", "Asked"),
+        ("POST", "/CAD/AlgoTasks:search?Wait=0&Wait=0", "Wait"),
+    ],
+)
+def test_a_query_parameter_that_is_given_twice_is_refused(
+    site: Site, method: str, path: str, name: str
+) -> None:
+    times = path.count(f"{name}=")
+    body = {"Name": "other"} if method == "PUT" else None
+    with unchanged(site):
+        answer = site.client.ask(method, path, body)
+    assert answer.code == 40001, answer
+    assert answer.message.startswith(f"?{name}: given {times} times"), answer
+
+
 @pytest.mark.parametrize("seconds", ["31", "-1", "soon", "nan", "inf", "1e9", "30.01", "0x1"])
 def test_a_wait_out_of_range_is_refused_before_anything_is_done(site: Site, seconds: str) -> None:
     with unchanged(site):
