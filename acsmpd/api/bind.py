@@ -132,6 +132,8 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
             reply = _reply(registry.HANDLERS[row.id](platform, call))
             if reply.settled is not None:
                 hold(platform, seconds, reply.settled)
+            if reply.failure is not None:
+                raise reply.failure
             response = answers.success(row, reply.data, request_id)
             code = 0
         except faults.Fault as fault:

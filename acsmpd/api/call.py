@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from msgspec import Struct
 
 from acsmpd.clock import Moment
+from acsmpd.faults import Fault
 from acsmpd.spec.operation import Operation
 from acsmpd.store.database import Tx
 
@@ -49,11 +50,15 @@ class Call(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """An answer with more than Data: `settled` tells when a ?Wait may end; `object` is for the audit."""
+    """An answer with more than Data: `settled` tells when a ?Wait may end; `object` is for the audit.
+
+    `failure`: what could not be done although something was; the caller is answered that.
+    """
 
     data: Any = None
     settled: Callable[[Tx], bool] | None = None
     object: str = ""
+    failure: Fault | None = None
 
 
 class FileReply(Struct, frozen=True):

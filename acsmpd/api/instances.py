@@ -29,6 +29,9 @@ ORDERS = {
     "CreatedDate": Instance.created_ms,
 }  # fmt: skip
 
+AUDITED = 256
+"""Characters in which the audit record is told what a batch did."""
+
 
 # --- adding -------------------------------------------------------------------------------------------
 
@@ -297,14 +300,12 @@ def _switch_named(platform: Platform, call: Call, *, on: bool) -> Reply:
                 open_plan(tx, plan_id, call.now.wall_ms)
         switch(platform, tx, [Instance.id.in_(ids)], on=on, now_ms=call.now.wall_ms)
     platform.wake()
+    done, failure = "started" if on else "stopped", None
     if missing:
-        others = (
-            f"the other {len(found)} were {'started' if on else 'stopped'}"
-            if found
-            else "nothing was changed"
-        )
-        raise faults.NotFound(f"no task instances {', '.join(missing[:50])}; {others}")
-    return Reply(settled=lambda tx: _settled(tx, ids))
+        others = f"the other {len(found)} were {done}" if found else "nothing was changed"
+        failure = faults.NotFound(f"no task instances {', '.join(missing[:50])}; {others}")
+    told = f"{done} {len(found)} of {len(wanted)}" + (f": {', '.join(ids)}" if ids else "")
+    return Reply(settled=lambda tx: _settled(tx, ids), object=told[:AUDITED], failure=failure)
 
 
 def open_plan(tx: Tx, plan_id: int, now_ms: int) -> None:

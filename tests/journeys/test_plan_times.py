@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from acsmpd.store.tables import Audit
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import PACKAGE_ID, make_package, task_info
 from tests.support.site import Site, running
@@ -280,16 +281,39 @@ def test_auto_restart_becomes_the_policy_of_every_task(spot: tuple[Site, FakeCad
     gone(site, cad, plan)
 
 
+START, STOP = "acsmp.start_task_instances", "acsmp.stop_task_instances"
+
+
+def batches(site: Site) -> list[tuple[str, str, int]]:
+    """What the audit record says of starting and stopping lists: which, what was done, the Code."""
+    assert site.app is not None
+    with site.app.store.read() as tx:
+        rows = tx.rows(Audit.select().order_by(Audit.id))
+    return [
+        (row["operation"], row["object"], row["code"]) for row in rows if row["operation"] in (START, STOP)
+    ]
+
+
 def test_known_ones_of_a_batch_are_switched_and_the_others_named(spot: tuple[Site, FakeCad]) -> None:
     site, cad = spot
     plan = site.client.fine("POST", PLANS, periodic(AutoStart=False))
-    number = site.client.fine("GET", f"{PLANS}/{plan}")["AlgoTaskInfos"][0]["Number"]
+    [shown] = site.client.fine("GET", f"{PLANS}/{plan}")["AlgoTaskInfos"]
+    number, known = shown["Number"], shown["ID"]
     answer = site.client.post("/ACSMP/TaskInstances/Start", {"IDs": [number, "nobody"]})
     refused(answer, 404, 40401, "no task instances nobody; the other 1 were started")
     site.until(f"{PLANS}/{plan}", lambda data: (data["Status"], data["RunningCount"]) == ("ON", 1))
     answer = site.client.post("/ACSMP/TaskInstances/Stop", {"IDs": ["nobody", number]})
     refused(answer, 404, 40401, "the other 1 were stopped")
     site.until(f"{PLANS}/{plan}", lambda data: data["StoppedCount"] == 1)
+    refused(
+        site.client.post("/ACSMP/TaskInstances/Stop", {"IDs": ["nobody"]}), 404, 40401, "nothing was changed"
+    )
+    site.client.fine("POST", "/ACSMP/TaskInstances/Stop", {"IDs": [number]})
+    audited = wait_until(lambda: found if len(found := batches(site)) == 4 else None, what="the audit record")
+    assert audited == [
+        (START, f"started 1 of 2: {known}", 40401), (STOP, f"stopped 1 of 2: {known}", 40401),
+        (STOP, "stopped 0 of 1", 40401), (STOP, f"stopped 1 of 1: {known}", 0),
+    ]  # fmt: skip
     gone(site, cad, plan)
 
 
