@@ -41,7 +41,7 @@ class Statuses:
         places: dict[str, TaskRow] = {
             task.instance_id: task for task in plans.tasks(tx, Task.wanted != "gone", *few)
         }
-        failures = rounds.failures(tx)
+        failures = rounds.failures(tx, [one.id for one in unsettled if not one.on])
         loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
         found = []
         for instance in unsettled:

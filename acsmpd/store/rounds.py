@@ -113,12 +113,16 @@ def nobody_placed(tx: Tx, plan_id: int, number: int, reason: str) -> bool:
     return bool(rows[0][0] == rows[0][1] > 0)
 
 
-def failures(tx: Tx) -> dict[str, str]:
-    """instance id -> why its last turn failed."""
-    return {
-        row["instance_id"]: row["reason"]
-        for row in tx.rows(Turn.select(Turn.instance_id, Turn.reason).where(Turn.reason != ""))
-    }
+FAILURES = """
+    SELECT instance_id, reason FROM turn WHERE reason != '' AND instance_id IN (SELECT value FROM json_each(?))
+"""
+
+
+def failures(tx: Tx, instance_ids: list[str]) -> dict[str, str]:
+    """instance id -> why its last turn failed, of these instances."""
+    if not instance_ids:
+        return {}
+    return dict(tx.sql(FAILURES, msgspec.json.encode(instance_ids).decode()))
 
 
 def put(tx: Tx, **values: Any) -> None:
