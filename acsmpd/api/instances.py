@@ -338,10 +338,8 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
     for task in plans.tasks(tx, Task.instance_id.in_(ids), Task.wanted != "gone"):
         if task.parked:
             plans.change_task(tx, task.id, parked=False, attempts=0, status="PENDING", changed_ms=now_ms)
-        elif task.status == "FINISHED" and task.sent:  # its stream may be another's by now: placement looks
-            plans.change_task(tx, task.id, wanted="paused", status="PAUSED", changed_ms=now_ms)
-        elif task.status == "ERROR" and task.sent:
-            plans.change_task(tx, task.id, status="PAUSED", changed_ms=now_ms)
+        elif task.status in ("FINISHED", "ERROR") and task.sent:
+            plans.run_anew(tx, task, now_ms)
 
 
 def is_settled(on: bool, status: str) -> bool:

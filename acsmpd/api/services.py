@@ -117,7 +117,8 @@ def unload_in(tx: Tx, load_ids: list[str], now_ms: int, *, force: bool, origin: 
 
 def refuse_in_use(tx: Tx, load_ids: list[str]) -> None:
     """Conflict naming the task instances, or the tasks of somebody else, that run on the loads."""
-    carried = plans.tasks(tx, Task.load_id.in_(load_ids), Task.wanted == "running")
+    active = (Task.wanted == "running") & (Task.status != "FINISHED")
+    carried = plans.tasks(tx, Task.load_id.in_(load_ids), active)
     if carried:
         named = ", ".join(task.instance_id for task in carried[:20])
         raise faults.Conflict(f"cannot unload: task instances run on it: {named}")

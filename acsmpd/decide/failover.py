@@ -59,7 +59,7 @@ def fail_over(new: Spot, old: Spot | None, policy: Policy, *, movable: bool) -> 
 
 def _which_goes(new: Spot, old: Spot, policy: Policy) -> Spot | None:
     """Which of two places is given up, None while both stay."""
-    running = new.stands and new.task.sent and new.task.status == "RUNNING"
-    if running or old.ends or policy.failover != DOUBLE or new.task.wanted != "running":
+    runs = new.stands and new.task.sent and new.task.status in ("RUNNING", "FINISHED")
+    if runs or old.ends or policy.failover != DOUBLE or new.task.wanted != "running":
         return old
     return new if old.stands else None

@@ -34,7 +34,8 @@ def instance_status(
         return Status("FINISHED" if instance.status == "FINISHED" else "PAUSED")
     if task is None:
         return Status("PENDING", waiting or "waiting for a place")
-    if device is not None and device.state in ("lost", "gone"):
+    finished = task.sent and task.status == "FINISHED"  # wherever it was, that is an end
+    if device is not None and device.state in ("lost", "gone") and not finished:
         word = "PENDING" if moving else "ERROR"
         return Status(word, f"computility {device.code} is {device.state}; {waiting or 'no other place'}")
     if task.parked:

@@ -44,7 +44,8 @@ class Losses:
         self.look(known, now)
         lost = sorted(code for code in self._since if known[code].family not in NO_FAILOVER)
         ending = {load.id for load in services.loads(tx, Load.wanted == False)}
-        at_risk = (Task.wanted == "running") & (Task.device.in_(lost) | Task.load_id.in_(sorted(ending)))
+        endangered = Task.device.in_(lost) | Task.load_id.in_(sorted(ending))
+        at_risk = (Task.wanted == "running") & (Task.status != "FINISHED") & endangered  # that is an end
         pairs = Task.replaces.is_null(False) & (Task.wanted != "gone")
         rows = [*plans.tasks(tx, pairs), *(plans.tasks(tx, at_risk) if lost or ending else [])]
         replaced = {row.replaces for row in rows}

@@ -150,11 +150,13 @@ def rescale(tx: Tx, service_id: str, package_id: str, device: str, replicas: int
 
 
 def retire(tx: Tx, load_id: str, now_ms: int) -> None:
-    """Wish a load away. Paused tasks give up their place and find one when they are started again."""
+    """Wish a load away. Paused tasks give up their place and find one when they are started again; one that has
+    finished stays what it is.
+    """
     unwant_load(tx, load_id, now_ms)
     tx.run(
         Task.update(wanted="gone", parked=False, changed_ms=now_ms).where(
-            Task.load_id == load_id, Task.wanted == "paused"
+            Task.load_id == load_id, Task.wanted == "paused", Task.status != "FINISHED"
         )
     )
 
@@ -228,10 +230,10 @@ def search(*conditions: Any) -> Any:
 
 
 def tasks_on(tx: Tx, load_id: str) -> int:
-    """Tasks of ours that may still be on the load."""
-    return tx.number(
-        Task.select(fn.COUNT(1)).where(Task.load_id == load_id, (Task.sent == YES) | (Task.wanted != "gone"))
-    )
+    """Tasks of ours that may still run on the load; one that has finished needs it no more."""
+    here = (Task.sent == YES) | (Task.wanted != "gone")
+    over = (Task.status == "FINISHED") & (Task.wanted != "gone")
+    return tx.number(Task.select(fn.COUNT(1)).where(Task.load_id == load_id, here, ~over))
 
 
 def used_streams(tx: Tx) -> dict[str, int]:

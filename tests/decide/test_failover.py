@@ -58,6 +58,7 @@ def test_the_delay_is_waited_out() -> None:
         (spot(2, status="PENDING"), spot(1), DOUBLE, (2,)),  # the old one is back first
         (spot(2), spot(1), DOUBLE, (1,)),  # both at once: the one that runs stays
         (spot(2, status="PENDING"), spot(1, ends=True), DOUBLE, (1,)),
+        (spot(2, status="FINISHED"), spot(1, lost=5.0), DOUBLE, (1,)),
         (spot(2, status="PENDING"), spot(1, lost=5.0), GAP, (1,)),  # the policy was changed
         (spot(2, status="PAUSED", wanted="paused"), spot(1, lost=5.0), DOUBLE, (1,)),
     ],

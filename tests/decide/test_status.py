@@ -62,6 +62,13 @@ def test_lost_without_another_place_is_an_error(state: str) -> None:
     assert full.reason == f"computility {CODE} is {state}; all streams are taken"
 
 
+@pytest.mark.parametrize("state", ["lost", "gone"])
+def test_what_has_finished_stays_so_on_a_lost_computility(state: str) -> None:
+    said = instance_status(ON, task(status="FINISHED"), device(state=state))
+    assert said == Status("FINISHED", f"last known: computility {CODE} is {state}")
+    assert instance_status(ON, task(status="FINISHED", sent=False), device(state=state)).status == "ERROR"
+
+
 def test_lost_with_a_move_to_come_is_pending() -> None:
     said = instance_status(ON, task(), device(state="lost"), waiting="it moves soon", moving=True)
     assert said == Status("PENDING", f"computility {CODE} is lost; it moves soon")

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from acsmpd import faults
+from acsmpd.api.services import unload_in
 from acsmpd.model import PriorityClass
-from acsmpd.store import plans, policies
+from acsmpd.store import plans, policies, services
 from acsmpd.store.tables import SchedulePolicy, Task
 from tests.engine.bench import INFO, Bench
 from tests.engine.test_tasks import LADDER, live, two_devices
@@ -140,6 +142,86 @@ def test_fifty_tasks_of_a_killed_device_run_elsewhere_and_none_twice_when_it_ret
     assert running_tasks(works, CODE) == 0
     assert running_tasks(works, OTHER) == 50
     assert {works.status(one) for one in FIFTY} == {("RUNNING", "")}
+
+
+# --- what has finished is over ----------------------------------------------------------------------------------
+
+
+def finish(works: Bench) -> str:
+    """The task on CODE has come to its end; gives its id there."""
+    [task_id] = works.plant.boxes[CODE].tasks
+    works.plant.show(works.plant.boxes[CODE], task_id, "FINISHED")
+    live(works, OTHER, 2)
+    assert works.status() == ("FINISHED", "")
+    return task_id
+
+
+@pytest.mark.parametrize("failover", ["gap", "double"])
+def test_a_finished_task_stays_where_it_was_though_its_computility_is_lost(
+    works: Bench, failover: str
+) -> None:
+    two_devices(works)
+    put_policy(works, failover=failover)
+    finish(works)
+    lose(works)
+    live(works, OTHER, 5)
+    assert wanted(works) == [CODE]
+    assert works.status() == ("FINISHED", f"last known: computility {CODE} is lost")
+    assert works.plant.told(OTHER) == LADDER[:2]
+    come_back(works, 4)
+    assert works.status() == ("FINISHED", "")
+    assert works.plant.told().count("create_task") == 1
+
+
+@pytest.mark.parametrize("wish", ["retired", "unwanted"])
+def test_a_finished_task_is_not_run_again_because_its_service_ends(works: Bench, wish: str) -> None:
+    two_devices(works)
+    finish(works)
+    with works.store.write() as tx:
+        {"retired": services.retire, "unwanted": services.unwant_load}[wish](tx, "load-1", NOW)
+    live(works, OTHER, 6)
+    assert works.load_row("load-1") is None
+    assert works.status() == ("FINISHED", "")
+    assert works.plant.told().count("create_task") == 1
+
+
+def test_what_has_finished_keeps_no_service_from_being_unloaded(works: Bench) -> None:
+    two_devices(works)
+    with works.store.write() as tx, pytest.raises(faults.Conflict, match="instance-1"):
+        unload_in(tx, ["load-1"], NOW, force=False, origin="")
+    finish(works)
+    with works.store.write() as tx:
+        unload_in(tx, ["load-1"], NOW, force=False, origin="")
+    live(works, OTHER, 6)
+    assert works.load_row("load-1") is None
+    assert works.status() == ("FINISHED", "")
+
+
+@pytest.mark.parametrize("start", ["its service is there", "its service ended"])
+def test_started_again_it_runs_where_there_is_a_service(works: Bench, start: str) -> None:
+    two_devices(works)
+    finish(works)
+    if start == "its service ended":
+        with works.store.write() as tx:
+            services.retire(tx, "load-1", NOW)
+        live(works, OTHER, 6)
+    with works.store.write() as tx:
+        plans.run_anew(tx, works.task(), NOW)
+    live(works, OTHER, 6)
+    assert works.status() == ("RUNNING", "")
+    assert wanted(works) == [OTHER if start == "its service ended" else CODE]
+    assert [len(works.plant.boxes[code].tasks) for code in (CODE, OTHER)].count(1) == 1
+
+
+def test_started_again_while_its_computility_is_lost_it_runs_elsewhere(works: Bench) -> None:
+    two_devices(works)
+    finish(works)
+    lose(works)
+    with works.store.write() as tx:
+        plans.run_anew(tx, works.task(), NOW)
+    live(works, OTHER, 5)
+    assert works.status() == ("RUNNING", "")
+    assert wanted(works) == [OTHER]
 
 
 # --- double -----------------------------------------------------------------------------------------------------
