@@ -138,7 +138,8 @@ def _accept(
 ) -> str:
     now = call.now.wall_ms
     token = new_token()
-    family = row["family"] if row is not None and row["preset"] else FAMILY_OF_TYPE[asked.type].value
+    chosen = row is not None and (row["preset"] or row["type"] == asked.type)  # maybe by an operator
+    family = row["family"] if row is not None and chosen else FAMILY_OF_TYPE[asked.type].value
     values: dict[str, Any] = {
         "type": asked.type, "family": family, "ip": asked.ip, "port": asked.port, "username": asked.username,
         "password_sealed": platform.sealer.seal(password), "approved": True, "registered": True,

@@ -53,6 +53,16 @@ def test_unregister_wants_the_password_and_ends_the_token(site: Site) -> None:
     assert (gone["State"], gone["ComputilityCode"]) == ("gone", code(8))
 
 
+def test_the_family_an_operator_chose_outlives_the_restart_of_a_device(site: Site) -> None:
+    assert register(site, 9, Type="AI_CLOUD").code == 0
+    assert device(site, 9)["Family"] == "none"
+    site.client.fine("PUT", f"/ACSMP/Computility/{code(9)}", {"Family": "cad"})
+    assert register(site, 9, Type="AI_CLOUD").code == 0
+    assert device(site, 9)["Family"] == "cad"
+    assert register(site, 9, Type="AI_BOX").code == 0  # it is another thing now
+    assert device(site, 9)["Family"] == "edge"
+
+
 # --- registering -------------------------------------------------------------------------------------------------
 
 
