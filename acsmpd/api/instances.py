@@ -10,16 +10,16 @@ import msgspec
 from acsmpd import faults
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between, instance_filters
+from acsmpd.api.mentions import Mentions
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide import placement, windows
 from acsmpd.decide.results import receive_urls
 from acsmpd.decide.streams import device_id_of
-from acsmpd.model import InstanceRow
 from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
-from acsmpd.store import devices, packages, plans, policies, rounds, services
+from acsmpd.store import plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import equal, is_number, packed_page_of
 from acsmpd.store.tables import Instance, Plan, Task
@@ -39,23 +39,20 @@ AUDITED = 256
 def add(
     platform: Platform, tx: Tx, info: AlgoTaskInfo, *, path: str, plan_id: int | None, kind: str, restart: str,
     on: bool, now_ms: int, held: bool = False, origin: str = "", caller_id: str = "", default_device: str = "",
+    mentions: Mentions | None = None,
 ) -> str:  # fmt: skip
     """Write one instance and return its ID; `on`: it is started; `held`: its plan does not let it run now.
 
-    Raises InvalidField or NotFound naming `path`.
+    `mentions`: of the request, where it adds several. Raises InvalidField or NotFound naming `path`.
     """
     check_task_info(info, path)
-    body = verbatim(info)
+    body, mentions = verbatim(info), mentions or Mentions(tx)
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
-    _check_pins(tx, device, service_id, path)
+    mentions.check_pins(device, service_id, path)
     priority_class = "" if origin else info.priority_class or ""  # a platform above has classes of its own
-    check_class(tx, priority_class, path)
+    mentions.check_class(priority_class, path)
     instance_id, runs = str(uuid.uuid4()), on and not held
-    row = InstanceRow(
-        id=instance_id, number=0, plan_id=plan_id, origin=origin, type=kind, info=body, restart_policy=restart,
-        service_id=service_id, device=device, on=runs, deleted=False, revision=0, status="PAUSED",
-    )  # fmt: skip
-    _check_labels(tx, row, path)
+    mentions.check_labels(body, path)
     plans.add_instance(
         tx, _events(body), id=instance_id, plan_id=plan_id, origin=origin, caller_id=caller_id, type=kind,
         restart_policy=info.restart_policy or restart, service_id=service_id, device=device, on=runs, started=on,
@@ -85,48 +82,6 @@ def restart_policy(auto_restart: bool) -> str:
 def verbatim(info: Any) -> dict[str, Any]:
     """The printed members as the caller wrote them; ours are kept in columns."""
     return {name: value for name, value in msgspec.to_builtins(info).items() if name not in plans.OWN_COLUMNS}
-
-
-def _check_pins(tx: Tx, device: str, service_id: str, path: str) -> None:
-    if device and devices.device(tx, device) is None:
-        raise faults.NotFound(f"{path}.ComputilityCode: no computility {device}")
-    if service_id and services.service(tx, service_id) is None:
-        raise faults.NotFound(f"{path}.AlgoServiceID: no service {service_id}")
-
-
-def check_class(tx: Tx, name: str, path: str) -> None:
-    """A class is one of some schedule policy; which of them counts for the instance is seen at placement."""
-    if not name:
-        return
-    there = {one.name for policy in policies.policies(tx) for one in policy.classes}
-    if name not in there:
-        raise faults.InvalidField(
-            f"{path}.PriorityClass: no schedule policy has a class {name}; "
-            f"there are: {', '.join(sorted(there)) or 'none'}"
-        )
-
-
-def _check_labels(tx: Tx, row: InstanceRow, path: str) -> None:
-    """Labels naming an imported package that lacks the event are 40001; an unknown package may still come."""
-    labels = row.info.get("Labels") or {}
-    name, version = labels.get("AlgoCaBinName"), labels.get("Version")
-    if not name:
-        return
-    abilities = packages.abilities(tx)
-    named = [
-        ability
-        for ability in abilities
-        if placement.fold(ability.package_name) == placement.fold(name)
-        and (not version or placement.fold(ability.version) == placement.fold(version))
-    ]
-    served = {event for ability in named for event in ability.event_ids}
-    for place, rule in enumerate(row.info.get("RulesParams") or []):
-        event = rule.get("EventID")
-        if named and event and event not in served:
-            raise faults.InvalidField(
-                f"{path}.RulesParams[{place}].EventID: package {name} does not serve {event}; "
-                f"it serves {', '.join(sorted(served)) or 'nothing'}"
-            )
 
 
 def columns_of(info: AlgoTaskInfo) -> dict[str, Any]:
@@ -161,11 +116,11 @@ def create(platform: Platform, call: Call) -> Reply:
             open_plan(tx, plan["id"], now)
         if not asked.algo_task_infos:
             raise faults.InvalidField("$.AlgoTaskInfos: at least one instance is wanted")
-        held = is_held(platform, plan, now)
+        held, mentions = is_held(platform, plan, now), Mentions(tx)
         added = [
             add(
                 platform, tx, info, path=f"$.AlgoTaskInfos[{place}]", plan_id=plan["id"], kind=plan["type"],
-                restart=restart_policy(plan["auto_restart"]), on=on, held=held, now_ms=now,
+                restart=restart_policy(plan["auto_restart"]), on=on, held=held, now_ms=now, mentions=mentions,
             )
             for place, info in enumerate(asked.algo_task_infos)
         ]  # fmt: skip
@@ -208,7 +163,7 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
     if asked.restart_policy and asked.restart_policy != row["restart_policy"]:
         values |= {"restart_policy": asked.restart_policy, "revision": row["revision"] + 1}
     if asked.priority_class is not None and not row["origin"]:
-        check_class(tx, asked.priority_class, "$")
+        Mentions(tx).check_class(asked.priority_class, "$")
         values["priority_class"] = asked.priority_class
     if asked.computility_code is not None or asked.algo_service_id is not None:
         values |= _new_pins(tx, row, asked, now_ms)
@@ -245,7 +200,7 @@ def wanted_pins(tx: Tx, row: dict[str, Any], asked: Any, path: str) -> tuple[dic
     at, on = (place.device, place.service_id) if place else (None, None)
     device = row["device"] if asked.computility_code in (None, at) else asked.computility_code
     service = row["service_id"] if asked.algo_service_id in (None, on) else asked.algo_service_id
-    _check_pins(tx, device, service, path)
+    Mentions(tx).check_pins(device, service, path)
     return {"device": device, "service_id": service}, bool(
         (device and device != at) or (service and service != on)
     )

@@ -8,6 +8,7 @@ import msgspec
 
 from acsmpd import faults
 from acsmpd.api import instances
+from acsmpd.api.mentions import Mentions
 from acsmpd.api.platform import Platform
 from acsmpd.decide import placement
 from acsmpd.spec.messages.instances import AlgoTaskInfo
@@ -34,7 +35,7 @@ def merge(platform: Platform, tx: Tx, plan: Row, infos: Listed, *, at_once: bool
     for path, info in infos:
         check_task_info(info, path)
     meant = _meant(rows, infos)
-    held = instances.is_held(platform, plan, now_ms)
+    held, mentions = instances.is_held(platform, plan, now_ms), Mentions(tx)
     for place, (path, info) in enumerate(infos):
         if place in meant:
             row = meant[place]
@@ -43,12 +44,12 @@ def merge(platform: Platform, tx: Tx, plan: Row, infos: Listed, *, at_once: bool
             instances.add(
                 platform, tx, info, path=path, plan_id=plan["id"], kind=plan["type"],
                 restart=instances.restart_policy(plan["auto_restart"]), on=plan["status"] == "ON", held=held,
-                now_ms=now_ms,
+                now_ms=now_ms, mentions=mentions,
             )  # fmt: skip
     kept = {row["id"] for row in meant.values()}
-    for row in rows:
-        if row["id"] not in kept:
-            plans.delete_instances(tx, now_ms, Instance.id == row["id"])
+    gone = [row["id"] for row in rows if row["id"] not in kept]
+    for first in range(0, len(gone), 500):
+        plans.delete_instances(tx, now_ms, Instance.id.in_(gone[first : first + 500]))
 
 
 def _meant(rows: list[Row], infos: Listed) -> dict[int, Row]:

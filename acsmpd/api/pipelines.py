@@ -10,7 +10,7 @@ import msgspec
 from acsmpd import faults
 from acsmpd.api import plans
 from acsmpd.api.call import Call, Reply
-from acsmpd.api.instances import check_class
+from acsmpd.api.mentions import Mentions
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
@@ -126,7 +126,7 @@ def _check(tx: Tx, given: dict[str, Any], whole: dict[str, Any], others: list[di
     for plan_id in given.get("plan_ids", ()):
         plans.plan_of(tx, plan_id)
     if given.get("priority_class"):
-        check_class(tx, given["priority_class"], "$.Target")
+        Mentions(tx).check_class(given["priority_class"], "$.Target")
     _check_events(whole, served, {"capability", "event_ids"} & given.keys())
     _check_target(whole, served, {"target", "action"} & given.keys())
     edges = [(row["capability"], row["target"]) for row in others]

@@ -10,6 +10,7 @@ from acsmpd import faults
 from acsmpd.api import instances, merging
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between, instance_filters
+from acsmpd.api.mentions import Mentions
 from acsmpd.api.merging import Listed
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
@@ -52,10 +53,12 @@ def create(platform: Platform, call: Call) -> Reply:
             status="ON" if start else "OFF", created_ms=now, modified_ms=now,
         )  # fmt: skip
         held = instances.is_held(platform, {"mode": asked.mode, "plan_day_time": hours}, now)
+        mentions = Mentions(tx)
         for path, info in infos:
             instances.add(
                 platform, tx, info, path=path, plan_id=plan_id, kind=asked.type,
                 restart=instances.restart_policy(bool(asked.auto_restart)), on=start, held=held, now_ms=now,
+                mentions=mentions,
             )  # fmt: skip
     platform.wake()
     return Reply(plan_id, settled=lambda tx: _settled(tx, plan_id), object=str(plan_id))

@@ -9,10 +9,10 @@ from acsmpd.engine.placement import Placement
 from acsmpd.model import TaskRow
 from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Instance, Load, Task
+from acsmpd.store.tables import Load, Task
 
 MANY = 500
-"""From so many instances on their places are read all at once."""
+"""From so many instances on their places are read all at once; of more than so many the states are written in parts."""
 
 
 class Statuses:
@@ -26,11 +26,12 @@ class Statuses:
             changed = self._changed(tx)
         if not changed:
             return
-        with self._core.store.write(durable=False) as tx:
-            for instance_id, status, reason in changed:
-                plans.change_instances(
-                    tx, Instance.id == instance_id, status=status, reason=reason, changed_ms=now.wall_ms
-                )
+        for first in range(0, len(changed), MANY):  # others write too: nobody waits for ten thousand
+            with self._core.store.write(durable=False) as tx:
+                for instance_id, status, reason in changed[first : first + MANY]:
+                    plans.change_instance(
+                        tx, instance_id, status=status, reason=reason, changed_ms=now.wall_ms
+                    )
 
     def _changed(self, tx: Tx) -> list[tuple[str, str, str]]:
         unsettled = plans.unsettled_instances(tx)

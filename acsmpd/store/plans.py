@@ -10,7 +10,7 @@ from peewee import JOIN, fn
 
 from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import is_number, struct, structs
+from acsmpd.store.rows import insert, is_number, struct, structs, update
 from acsmpd.store.tables import Instance, InstanceEvent, Load, Plan, Task, Turn
 
 YES, NO = True, False
@@ -68,15 +68,19 @@ def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
 
 def add_instance(tx: Tx, events: list[tuple[str, str]], **values: Any) -> int:
     """Write an instance with its (event, capability) pairs; returns its number."""
-    number = int(tx.run(Instance.insert(**values)))
-    set_events(tx, values["id"], events)
+    number = insert(tx, Instance, **values)
+    _add_events(tx, values["id"], events)
     return number
 
 
 def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
-    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
+    tx.sql("DELETE FROM instance_event WHERE instance_id = ?", instance_id)
+    _add_events(tx, instance_id, events)
+
+
+def _add_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
     for event, capability in events:
-        tx.run(InstanceEvent.insert(instance_id=instance_id, event_id=event, capability=capability))
+        insert(tx, InstanceEvent, instance_id=instance_id, event_id=event, capability=capability)
 
 
 def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
@@ -92,7 +96,7 @@ def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
 
 
 def change_instance(tx: Tx, instance_id: str, **values: Any) -> None:
-    tx.run(Instance.update(**values).where(Instance.id == instance_id))
+    update(tx, Instance.id, instance_id, **values)
 
 
 def change_instances(tx: Tx, *conditions: Any, **values: Any) -> int:
