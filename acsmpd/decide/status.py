@@ -20,17 +20,20 @@ def instance_status(
     waiting: str = "",
     moving: bool = False,
     failed: str = "",
+    going: bool = False,
 ) -> Status:
     """`task`: its present place or None; `waiting`: why placement found none (conventions section 11).
 
     `moving`: it moves by itself when its computility stays away. `failed`: why its last turn in an inspection was
-    none.
+    none. `going`: a place it has no more is still seen running, and about to be deleted.
     """
     if not instance.on:
         if task is not None and task.status == "RUNNING" and task.sent:
             return Status("RUNNING", "being stopped")
         if failed:
             return Status("ERROR", failed)
+        if going:
+            return Status("RUNNING", "being taken off its device")
         return Status("FINISHED" if instance.status == "FINISHED" else "PAUSED")
     if task is None:
         return Status("PENDING", waiting or "waiting for a place")

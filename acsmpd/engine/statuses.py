@@ -6,7 +6,7 @@ from acsmpd.clock import Moment
 from acsmpd.decide.status import instance_status
 from acsmpd.engine.core import Core
 from acsmpd.engine.placement import Placement
-from acsmpd.model import TaskRow
+from acsmpd.model import Device, TaskRow
 from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load, Task
@@ -39,9 +39,9 @@ class Statuses:
             return []
         known = devices.all_devices(tx)
         few = [Task.instance_id.in_([one.id for one in unsettled])] if len(unsettled) < MANY else []
-        places: dict[str, TaskRow] = {
-            task.instance_id: task for task in plans.tasks(tx, Task.wanted != "gone", *few)
-        }
+        tasks = plans.tasks(tx, *few)
+        places: dict[str, TaskRow] = {task.instance_id: task for task in tasks if task.wanted != "gone"}
+        going = {task.instance_id for task in tasks if _is_going(task, known.get(task.device))}
         failures = rounds.failures(tx, [one.id for one in unsettled if not one.on])
         loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
         found = []
@@ -52,7 +52,7 @@ class Statuses:
             moving = instance.id in self._placement.moving
             said = instance_status(
                 instance, task, device, waiting=waiting, moving=moving,
-                failed=failures.get(instance.id, ""),
+                failed=failures.get(instance.id, ""), going=instance.id in going,
             )  # fmt: skip
             pending = task if said.status == "PENDING" else None
             down = "" if moving else _service_down(pending, loads)
@@ -60,6 +60,12 @@ class Statuses:
             if (said.status, reason) != (instance.status, instance.reason):
                 found.append((instance.id, said.status, reason))
         return found
+
+
+def _is_going(task: TaskRow, device: Device | None) -> bool:
+    """Whether its device is seen to run a task that is to be deleted there."""
+    seen = task.sent and task.status == "RUNNING" and device is not None and device.state == "online"
+    return task.wanted == "gone" and seen
 
 
 def _service_down(pending: TaskRow | None, loads: dict[str, dict[str, str]]) -> str:

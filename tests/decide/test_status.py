@@ -30,6 +30,13 @@ def test_an_instance_that_is_not_wanted_now(status: str, place: TaskRow | None, 
     assert instance_status(instance(on=False, status=status), place, device()) == said
 
 
+def test_one_whose_task_is_about_to_be_deleted_runs_until_it_is() -> None:
+    off = instance(on=False, status="RUNNING")
+    assert instance_status(off, None, None, going=True) == Status("RUNNING", "being taken off its device")
+    assert instance_status(off, None, None, going=True, failed="busy") == Status("ERROR", "busy")
+    assert instance_status(ON, None, None, going=True) == Status("PENDING", "waiting for a place")
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [

@@ -186,6 +186,26 @@ def test_the_next_batch_waits_for_the_last_of_this_one(works: Bench) -> None:
     it.until(lambda: it.row["status"] == "OFF", limit=3)
 
 
+def test_a_task_that_is_still_to_leave_its_device_is_shown_running_as_long_as_it_runs(works: Bench) -> None:
+    it = Inspection(works, 1)
+    it.until(lambda: it.phases()["running"] == 1)
+    it.plant.stubborn = works.task("i-0").task_id
+    it.plant.before["delete_task"] = [Temporary("busy")]
+    seen = []
+
+    def over() -> bool:
+        runs = it.plant.number == 1
+        seen.append((runs, *works.status("i-0")))
+        return not it.phases()["running"] and not runs
+
+    it.until(over, limit=1)
+    it.live(2)
+    assert works.status("i-0") == ("FINISHED", "")  # its only round is over
+    assert [one for one in seen if one[0] and one[1] != "RUNNING"] == []
+    reasons = [reason for *_, reason in seen]
+    assert reasons.index("being stopped") < reasons.index("being taken off its device")
+
+
 def test_who_does_not_start_in_time_gives_the_place_back_and_shows_why(works: Bench) -> None:
     it = Inspection(works, 3, late=0, Concurrency=1, RoundLimit=2)
     it.plant._due = dict.fromkeys(map(str, range(1, 2)), float("inf"))  # the first task never runs
