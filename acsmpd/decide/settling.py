@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from acsmpd.decide.hall import Hall, Option
+from acsmpd.decide.hall import NAMED, Hall, Option
 from acsmpd.decide.policies import Policies, Priority
 from acsmpd.model import InstanceRow, Place
 
@@ -87,7 +87,7 @@ class Settling:
         options = self._hall.ready(instance) if priority.preempts else ""
         if isinstance(options, str):
             return self._waits(instance, choice)
-        return self._preempt(wish, priority, options) or self._waits(instance, choice)
+        return self._preempt(wish, priority, options) or self._waits(instance, choice + _held_up(options))
 
     def _placed(self, wish: Wish, place: Place, evicts: tuple[Held, ...] = ()) -> Decision:
         self._hall.take(place)
@@ -108,7 +108,8 @@ class Settling:
             option = min(leaving, key=lambda one: (one.rank, one.seat.device, one.seat.load_id))
             self._hall.reserve(option)
             return self._waits(wish.instance, f"a stream on {option.seat.device} is being given up for it")
-        found = [(option, gone) for option in options if (gone := self._below(option, priority.value))]
+        able = [one for one in options if not one.seat.stuck]  # where one is held the next would be as well
+        found = [(option, gone) for option in able if (gone := self._below(option, priority.value))]
         if not found:
             return None
         option, gone = min(found, key=self._cost)
@@ -151,6 +152,12 @@ class Settling:
             by = f"instance {instance.id} (priority {priority.value} over {self._value[one.task]})"
             displaced = replace(one.instance, preempted_by=by)
             self._put(Wish(displaced, f"moved from {one.device}, where its place was taken by {by}"))
+
+
+def _held_up(options: Sequence[Option]) -> str:
+    """Where somebody was to make room and does not."""
+    stuck = sorted({one.seat.device for one in options if one.seat.stuck})
+    return f"; a task that is to go has not left {', '.join(stuck[:NAMED])}" if stuck else ""
 
 
 def settle(

@@ -68,5 +68,30 @@ class Losses:
         return Spot(task, None if since is None else now.mono - since, task.load_id in ending)
 
 
+LET_GO_SECONDS = 120.0
+"""A device that has not let go of a task for so long is not waited for by those who want its place."""
+
+
+class Partings:
+    """How long tasks that are to go have not gone, by running time: not counted from before our own start."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+        self._due: list[float] = []
+
+    def stuck(self, tx: Tx, now: Moment) -> set[int]:
+        """Those whose device refuses to delete them, or has not for too long."""
+        rows = plans.tasks(tx, Task.wanted == "gone", Task.sent == True, Task.load_id.is_null(False))
+        self._since = {row.id: self._since.get(row.id, now.mono) for row in rows}
+        found = {row.id for row in rows if row.parked or self._since[row.id] + LET_GO_SECONDS <= now.mono}
+        self._due = [since + LET_GO_SECONDS for row, since in self._since.items() if row not in found]
+        return found
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next of those that were not stuck will be (monotonic)."""
+        return min(self._due, default=None)
+
+
 def waits(code: str, seconds: int) -> str:
     return f"it moves when {code} has been away for {seconds} s"

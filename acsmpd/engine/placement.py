@@ -10,7 +10,7 @@ from acsmpd.decide.hall import Hall
 from acsmpd.decide.policies import Policies
 from acsmpd.decide.settling import Decision, Wish, settle
 from acsmpd.engine.core import Core
-from acsmpd.engine.moves import Losses, Shaken, waits
+from acsmpd.engine.moves import Losses, Partings, Shaken, waits
 from acsmpd.engine.seating import hall_of, held_places
 from acsmpd.model import Device, InstanceRow, TaskRow
 from acsmpd.store import devices, packages, plans, policies
@@ -23,7 +23,7 @@ class Placement:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._losses = Losses()
+        self._losses, self._partings = Losses(), Partings()
         self.waiting: dict[str, str] = {}
         """instance id -> why it has no place, or no better one; read by the statuses duty of the same pass"""
         self.moving: set[str] = set()
@@ -86,12 +86,14 @@ class Placement:
             *(Wish(instance) for instance in unplaced),
         ]
         if wishes:
-            hall = hall_of(self._core, tx, abilities, known)
+            hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now))
             preempts = any(rules.priority(wish.instance).preempts for wish in wishes)
             held = [one for one in held_places(tx) if one.instance.id not in moves] if preempts else []
             for decision in settle(wishes, hall, rules, held):
                 move = moves.get(decision.instance.id, (None, Failover()))[1]
                 self._write(tx, decision, move, hall, known, now)
+            dues = [one for one in (due, self._partings.next_due) if one is not None]
+            due = min(dues, default=None)
         return due
 
     def _moves(

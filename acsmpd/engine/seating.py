@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,10 +18,13 @@ from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Package, Task
 
 
-def hall_of(core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device]) -> Hall:
+def hall_of(
+    core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device], stuck: Collection[int]
+) -> Hall:
+    """`stuck`: tasks that were to go and that their devices do not let go."""
     theirs = foreign.streams(tx)
     streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
-    return Hall(abilities, seats_of(core, tx, abilities, known, theirs), known, streams)
+    return Hall(abilities, seats_of(core, tx, abilities, known, theirs, stuck), known, streams)
 
 
 def _adrift(tx: Tx) -> list[ForeignStream]:
@@ -33,10 +37,12 @@ def _adrift(tx: Tx) -> list[ForeignStream]:
 
 
 def seats_of(
-    core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device], theirs: list[ForeignStream]
-) -> list[Seat]:
+    core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device], theirs: list[ForeignStream],
+    stuck: Collection[int] = (),
+) -> list[Seat]:  # fmt: skip
     """Every service there is, with what is taken of it; where an operator says there are none, there are none."""
-    used, leaving = services.used_streams(tx), services.leaving_streams(tx)
+    used, leaving = services.used_streams(tx), services.leaving_streams(tx, but=stuck)
+    held = services.stuck_streams(tx, stuck)
     manifests = {row["id"]: row["manifest"] for row in tx.rows(Package.select(Package.id, Package.manifest))}
     wishes = {package: (manifest or {}).get("xpu") or () for package, manifest in manifests.items()}
     seen = devices.infos(tx) if any(wishes.values()) else {}
@@ -48,7 +54,7 @@ def seats_of(
             used.get(load.id, 0), capacity(core, manifests.get(load.package_id), load.device),
             origins.get(load.service_id, ""), load.facility_id, load.ours,
             fitting.misfit(wishes.get(load.package_id, ()), cards.get(load.device)),
-            leaving.get(load.id, 0),
+            leaving.get(load.id, 0), held.get(load.id, 0),
         )
         for load in services.loads(tx, Load.wanted == True)
         if load.device in known and known[load.device].support_services

@@ -41,7 +41,7 @@ class Statuses:
         few = [Task.instance_id.in_([one.id for one in unsettled])] if len(unsettled) < MANY else []
         tasks = plans.tasks(tx, *few)
         places: dict[str, TaskRow] = {task.instance_id: task for task in tasks if task.wanted != "gone"}
-        going = {task.instance_id for task in tasks if _is_going(task, known.get(task.device))}
+        going = {one.instance_id: one.device for one in tasks if _is_going(one, known.get(one.device))}
         failures = rounds.failures(tx, [one.id for one in unsettled if not one.on])
         loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
         found = []
@@ -56,7 +56,7 @@ class Statuses:
             )  # fmt: skip
             pending = task if said.status == "PENDING" else None
             down = "" if moving else _service_down(pending, loads)
-            reason = down or said.reason or _being_started(pending)
+            reason = down or said.reason or _being_started(pending, going.get(instance.id, ""))
             if (said.status, reason) != (instance.status, instance.reason):
                 found.append((instance.id, said.status, reason))
         return found
@@ -76,5 +76,8 @@ def _service_down(pending: TaskRow | None, loads: dict[str, dict[str, str]]) -> 
     return f"its service is {load['status']}" + (f": {load['error']}" if load["error"] else "")
 
 
-def _being_started(pending: TaskRow | None) -> str:
+def _being_started(pending: TaskRow | None, before: str) -> str:
+    """`before`: the device that still runs it and has to let it go first."""
+    if pending and before and not pending.sent:
+        return f"its task on {before} is being deleted first"
     return "being started on the device" if pending else ""

@@ -42,6 +42,7 @@ class Seat(Struct, frozen=True):
     ours: bool = True  # False: somebody else loaded it; with which licence and Env is not known
     misfit: str = ""  # why the cards of the device are not what its package asks for
     leaving: int = 0  # of `used`: streams of tasks that are to go
+    stuck: int = 0  # of `used`: streams of tasks that were to go and that the device does not let go
 
 
 class ForeignStream(Struct, frozen=True):

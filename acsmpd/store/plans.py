@@ -11,7 +11,7 @@ from peewee import JOIN, fn
 from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import insert, is_number, struct, structs, update
-from acsmpd.store.tables import Instance, InstanceEvent, Load, Plan, Task, Turn
+from acsmpd.store.tables import Computility, Instance, InstanceEvent, Load, Plan, Task, Turn
 
 YES, NO = True, False
 OWN_COLUMNS = (
@@ -331,10 +331,15 @@ def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, An
 
 
 def is_leaving(tx: Tx, task: TaskRow) -> bool:
-    """Whether an earlier task of the same instance is on the same device still, and has to go."""
+    """Whether an earlier task of the same instance has to go first: one on the same device, or one that another
+    runs that can be told to end it."""
+    there = Computility.select(Computility.code).where(
+        Computility.state == "online", Computility.enabled == YES, Computility.approved == YES
+    )
+    runs = Task.status.in_(("RUNNING", "PENDING")) & Task.device.in_(there)
     query = Task.select(Task.id).where(
-        Task.instance_id == task.instance_id, Task.device == task.device, Task.id != task.id,
-        Task.wanted == "gone", Task.sent == YES,
+        Task.instance_id == task.instance_id, Task.id != task.id, Task.wanted == "gone", Task.sent == YES,
+        (Task.device == task.device) | runs,
     )  # fmt: skip
     return tx.row(query) is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from peewee import JOIN, fn
@@ -244,9 +245,14 @@ def used_streams(tx: Tx) -> dict[str, int]:
     return _streams(tx, (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")))
 
 
-def leaving_streams(tx: Tx) -> dict[str, int]:
-    """load id -> those of them that are to go."""
-    return _streams(tx, (Task.sent == YES) & (Task.wanted == "gone"))
+def leaving_streams(tx: Tx, but: Collection[int] = ()) -> dict[str, int]:
+    """load id -> those of them that are to go; without these tasks."""
+    return _streams(tx, (Task.sent == YES) & (Task.wanted == "gone") & Task.id.not_in(sorted(but)))
+
+
+def stuck_streams(tx: Tx, tasks: Collection[int]) -> dict[str, int]:
+    """load id -> streams of these tasks."""
+    return _streams(tx, Task.id.in_(sorted(tasks))) if tasks else {}
 
 
 def _streams(tx: Tx, condition: Any) -> dict[str, int]:

@@ -43,6 +43,25 @@ def decided(
     return {one.instance.id: one for one in settle([Wish(w) for w in wishes], hall, rules, holders)}
 
 
+# --- places that are not given up -----------------------------------------------------------------------------
+
+
+def test_nobody_is_displaced_where_somebody_has_not_gone() -> None:
+    holders = [held(1, one(1)), held(2, one(2), "l2")]
+    found = decided([one(9, 4)], [full("l1", stuck=1), full("l2")], holders)
+    assert [gone.task for gone in found["i9"].evicts] == [2]
+    found = decided([one(9, 4)], [full("l1", stuck=1)], holders[:1])
+    assert found["i9"].evicts == ()
+    assert found["i9"].reason.endswith("services are taken; a task that is to go has not left d1")
+
+
+def test_what_is_being_given_up_is_waited_for_and_what_is_stuck_is_not() -> None:
+    leaving = decided([one(9, 4)], [full("l1", leaving=1), full("l2")], [held(2, one(2), "l2")])
+    assert leaving["i9"].evicts == ()
+    stuck = decided([one(9, 4)], [full("l1", stuck=1), full("l2")], [held(2, one(2), "l2")])
+    assert [gone.task for gone in stuck["i9"].evicts] == [2]
+
+
 # --- order ---------------------------------------------------------------------------------------------------
 
 

@@ -57,6 +57,7 @@ class Plant:
         self.looks: list[str] = []
         self.away: set[str] = set()
         self.hidden: set[str] = set()  # parts of a listing that cannot be read in full
+        self.keeps: dict[str, StepFault] = {}  # why a computility deletes no task
         self.before: defaultdict[str, list[Answer]] = defaultdict(list)
         self.after: defaultdict[str, list[Answer]] = defaultdict(list)
         self.seeing: Callable[[], None] = lambda: None  # called between the reading and the answer
@@ -100,6 +101,8 @@ class Plant:
         self.steps.append((peer.code, step))
         if peer.code in self.away:
             raise Temporary(f"cannot reach {peer.code}")
+        if tag == "delete_task" and peer.code in self.keeps:
+            raise self.keeps[peer.code]
         self._script(self.before, tag)
         with self._lock:
             outcome = self._do(self.boxes[peer.code], step)

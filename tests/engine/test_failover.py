@@ -8,6 +8,7 @@ import pytest
 
 from acsmpd import faults
 from acsmpd.api.services import unload_in
+from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import PriorityClass
 from acsmpd.store import plans, policies, services
 from acsmpd.store.tables import SchedulePolicy, Task
@@ -330,6 +331,79 @@ def narrow(works: Bench) -> Bench:
     assert works.status() == ("RUNNING", "")
     put_policy(works)
     return works
+
+
+@pytest.fixture
+def wide(narrow: Bench) -> Bench:
+    """A second device like the first, taken by instance-2."""
+    narrow.device(OTHER)
+    narrow.load("load-2", OTHER)
+    narrow.instance("instance-2")
+    narrow.run(6)
+    assert narrow.status("instance-2") == ("RUNNING", "")
+    return narrow
+
+
+def alike(works: Bench, passes: int, seconds: float = 5.0) -> None:
+    """Passes during which both devices speak to us and nobody runs twice."""
+    for _ in range(passes):
+        works.presence.heard(CODE, works.clock.moment.mono)
+        live(works, OTHER, 1, seconds)
+        on = [box.infos[task_id]["ID"] for box in works.plant.boxes.values() for task_id in box.tasks]
+        assert len(on) == len(set(on)), on
+
+
+@pytest.mark.parametrize("fault", [Permanent("it is mine"), Temporary("busy")])
+def test_who_waits_for_a_place_that_is_never_given_up_takes_another(wide: Bench, fault: StepFault) -> None:
+    wide.plant.keeps[CODE] = fault
+    wide.instance("high", priority_class="urgent")
+    alike(wide, 1, 1.0)
+    assert wide.status("high") == ("PENDING", f"instance instance-1 gives up its place on {CODE} for it")
+    if isinstance(fault, Temporary):
+        alike(wide, 20)
+        assert wide.status("high") == ("PENDING", f"a stream on {CODE} is being given up for it")
+        assert wanted(wide, "instance-2") == [OTHER]
+    alike(wide, 10)
+    assert wide.status("high") == ("RUNNING", "")
+    assert wanted(wide, "high") == [OTHER]
+    status, reason = wide.status("instance-2")
+    assert status == "PENDING"
+    assert reason.startswith("its place was taken by instance high (priority 10 over 0)")
+    del wide.plant.keeps[CODE]
+    if isinstance(fault, Temporary):
+        alike(wide, 60)
+        assert sorted([wide.status()[0], wide.status("instance-2")[0]]) == ["PENDING", "RUNNING"]
+
+
+LEFT_NOT = "a task that is to go has not left"
+
+
+def test_nobody_else_is_displaced_where_somebody_does_not_go(narrow: Bench) -> None:
+    narrow.package(manifest={"xpu": [{"stream_video_quota": 2}]})
+    narrow.instance("instance-2")
+    narrow.run(3)
+    narrow.plant.keeps[CODE] = Permanent("it is mine")
+    narrow.instance("high", priority_class="urgent")
+    for _ in range(40):
+        narrow.run(1, 5)
+    assert wanted(narrow) == [CODE]
+    assert narrow.status() == ("RUNNING", "")
+    assert narrow.status("high")[1].endswith(f"{LEFT_NOT} {CODE}")
+    assert narrow.plant.told().count("delete_task") == 1
+
+
+def test_who_is_displaced_begins_elsewhere_when_the_first_place_is_left(wide: Bench) -> None:
+    wide.plant.keeps[OTHER] = Temporary("busy")
+    wide.instance("high", priority_class="urgent", device=OTHER)
+    alike(wide, 2, 1.0)
+    wide.change("instance-1", on=False, deleted=True)
+    alike(wide, 4)
+    assert wanted(wide, "instance-2") == [CODE]
+    assert wide.status("instance-2") == ("PENDING", f"its task on {OTHER} is being deleted first")
+    del wide.plant.keeps[OTHER]
+    alike(wide, 30)
+    assert wide.status("instance-2") == ("RUNNING", "")
+    assert wide.status("high") == ("RUNNING", "")
 
 
 def test_a_higher_instance_takes_the_place_and_the_other_waits_and_says_so(narrow: Bench) -> None:
