@@ -12,15 +12,22 @@ from msgspec import Struct
 
 from acsmpd.model import Scaling
 
+REFUSALS = 3
+"""When so many computilities in a row have refused a package, no further one is asked."""
+
+PAUSE_MOST_SECONDS = 3600.0
+
 
 class Use(Struct, frozen=True, kw_only=True):
     """What stands. `streams`: those one replica carries, None if nobody knows; `waiting`: asked for and without place.
 
-    `broken`: replicas that have failed and carry nothing.
+    `broken`: replicas that have failed and carry nothing. `refused`: computilities that have refused the package since
+    the last one took it.
     """
 
     replicas: int
     broken: int = 0
+    refused: int = 0
     used: int = 0
     waiting: int = 0
     streams: int | None = None
@@ -59,7 +66,19 @@ def replicas_wanted(use: Use, scaling: Scaling, since_seconds: float | None) -> 
         return now
     per_replica = use.streams * scaling.target_use  # hundredths of streams, so that no fraction is lost
     needed = -(-(use.used + use.waiting) * 100 // per_replica) + use.broken
-    return min(max(needed, low, now - 1), high)
+    if needed > now and since_seconds is not None and since_seconds < pause_seconds(use.refused, scaling):
+        return now
+    return min(max(needed, low, now - 1), high, now + _tries(use) if use.refused else high)
+
+
+def _tries(use: Use) -> int:
+    return max(0, REFUSALS - use.refused)
+
+
+def pause_seconds(refused: int, scaling: Scaling) -> float:
+    """How long after the last change more are added: doubled with every refusal, up to an hour."""
+    once = float(scaling.cooldown_seconds)
+    return max(once, min(PAUSE_MOST_SECONDS, once * 2.0 ** min(refused, REFUSALS)))
 
 
 def grounds_for(grounds: Sequence[Ground], number: int) -> list[Ground]:

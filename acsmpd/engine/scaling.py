@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from acsmpd.clock import Moment
-from acsmpd.decide.scaling import Ground, Member, grounds_for, member_to_go, replicas_wanted
+from acsmpd.decide.scaling import (
+    REFUSALS,
+    Ground,
+    Member,
+    grounds_for,
+    member_to_go,
+    pause_seconds,
+    replicas_wanted,
+)
 from acsmpd.engine import replicas
 from acsmpd.engine.core import Core
+from acsmpd.engine.refusals import Refusals, ask_again
 from acsmpd.engine.replicas import Group, Key
 from acsmpd.model import Device, Policy
 from acsmpd.store import alarms, devices, policies, services
 from acsmpd.store.database import Tx
 
 log = logging.getLogger(__name__)
+
+REFUSED = "scaling_refused"
+"""The kind of alarm for a package that so many computilities have refused that no further one is asked."""
+
+NAMED = 3
+"""Computilities that an alarm names one by one."""
 
 SHORT = "scaling_short"
 """The kind of alarm for a package that has fewer replicas than its policy wants, because no device takes more."""
@@ -29,6 +46,7 @@ class Change(Struct, frozen=True):
     grow: tuple[Ground, ...] = ()
     shrink: Member | None = None
     lacking: int = 0
+    refused: str = ""  # why no further device is asked
 
 
 class Scaler:
@@ -39,25 +57,36 @@ class Scaler:
         self._changed: dict[Key, float] = {}
         self._seen: dict[Key, frozenset[str]] = {}
         self._short: dict[str, int] | None = None
+        self._refusals, self._refused = Refusals(core), dict[str, str]()
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
             rules = policies.policies(tx)
             scaled = any(rule.scaling is not None for rule in rules)
-            if not scaled and self._short == {}:
+            if not scaled and self._short == {} and not self._refused:
                 return None
-            changes = self._plan(tx, rules, now) if scaled else []
+            changes, again = self._plan(tx, rules, now) if scaled else ([], [])
+        refused = {one.group.name: one.refused for one in changes if one.refused}
         short = {one.group.name: one.lacking for one in changes if one.lacking}
-        if short != self._short or any(one.grow or one.shrink for one in changes):
+        told = (short, refused) == (self._short, self._refused)
+        if not told or again or any(one.grow or one.shrink for one in changes):
             with self._core.store.write() as tx:
                 for change in changes:
                     self._apply(tx, change, now)
-                self._tell(tx, short, now)
-        self._short = short
-        ends = [self._changed[one.group.key] + one.group.scaling.cooldown_seconds for one in changes]
+                for package, device in again:
+                    ask_again(tx, package, device, now.wall_ms)
+                self._tell(tx, short, refused, now)
+        self._short, self._refused = short, refused
+        ends = [self._changed[one.group.key] + pause for one in changes for pause in self._pauses(one.group)]
         return min((end for end in ends if end > now.mono), default=None)
 
-    def _plan(self, tx: Tx, rules: list[Policy], now: Moment) -> list[Change]:
+    def _pauses(self, group: Group) -> list[float]:
+        """Seconds after the last change from which fewer, and more, may be wanted."""
+        refused = len(self._refusals.of(group))
+        return [float(group.scaling.cooldown_seconds), pause_seconds(refused, group.scaling)]
+
+    def _plan(self, tx: Tx, rules: list[Policy], now: Moment) -> tuple[list[Change], list[tuple[str, str]]]:
+        """What changes, and (package, computility) of those that refused and are to be asked again."""
         known = devices.all_devices(tx)
         found = replicas.groups(self._core, tx, rules, known)
         before = now.mono if self._short is None else float("-inf")
@@ -68,17 +97,29 @@ class Scaler:
             for group in found
         }
         self._seen = {group.key: group.everybody for group in found}
-        return [self._change(tx, group, known, now) for group in found]
+        again = self._refusals.see(tx, found)
+        return [self._change(tx, group, known, now) for group in found], again
 
     def _change(self, tx: Tx, group: Group, known: dict[str, Device], now: Moment) -> Change:
-        have = len(group.seats)
-        wanted = replicas_wanted(group.use, group.scaling, now.mono - self._changed[group.key])
+        have, refused = len(group.seats), self._refusals.of(group)
+        broken = [
+            load.parked or load.status == "ERROR" or self._refusals.has_refused(group.key[0], load.device)
+            for load in group.loads
+        ]
+        use = replace(group.use, broken=sum(broken), refused=len(refused))
+        wanted = replicas_wanted(use, group.scaling, now.mono - self._changed[group.key])
+        said = told(refused) if len(refused) >= REFUSALS else ""
         if wanted > have:
-            grow = grounds_for(replicas.grounds(self._core, tx, group, known), wanted - have)
-            return Change(group, tuple(grow), lacking=wanted - have - len(grow))
+            grow = grounds_for(self._grounds(tx, group, known), wanted - have)
+            return Change(group, tuple(grow), lacking=wanted - have - len(grow), refused=said)
         if wanted < have:
-            return Change(group, shrink=member_to_go(replicas.members(tx, group, known)))
-        return Change(group)
+            gone = member_to_go(replicas.members(tx, group, known))
+            return Change(group, shrink=gone, refused=said)
+        return Change(group, refused=said)
+
+    def _grounds(self, tx: Tx, group: Group, known: dict[str, Device]) -> list[Ground]:
+        found = replicas.grounds(self._core, tx, group, known)
+        return [one for one in found if not self._refusals.has_refused(group.key[0], one.device)]
 
     # --- what becomes of it -----------------------------------------------------------------------------------
 
@@ -116,13 +157,24 @@ class Scaler:
     ) -> None:
         services.rescale(tx, service, group.key[0], device, have[service], now.wall_ms)
 
-    def _tell(self, tx: Tx, short: dict[str, int], now: Moment) -> None:
-        for subject in alarms.open_subjects(tx, SHORT):
-            if subject not in short:
-                alarms.end_alarm(tx, SHORT, subject, now.wall_ms)
+    def _tell(self, tx: Tx, short: dict[str, int], refused: dict[str, str], now: Moment) -> None:
+        for kind, there in ((SHORT, short.keys()), (REFUSED, refused.keys())):
+            for subject in alarms.open_subjects(tx, kind):
+                if subject not in there:
+                    alarms.end_alarm(tx, kind, subject, now.wall_ms)
+        for subject, why in refused.items():
+            alarms.raise_alarm(
+                tx, REFUSED, subject, f"package {subject} is not tried elsewhere: {why}", now.wall_ms
+            )
         for subject, lacking in short.items():
             text = f"package {subject}: {lacking} more replicas are wanted and no computility takes them"
             alarms.raise_alarm(tx, SHORT, subject, text, now.wall_ms)
+
+
+def told(refused: Mapping[str, str]) -> str:
+    """Who refused it and why, in one sentence."""
+    named = "; ".join(f"{code}: {why}" for code, why in sorted(refused.items())[:NAMED])
+    return f"{len(refused)} computilities in a row have refused it ({named})"
 
 
 def _words(group: Group) -> str:

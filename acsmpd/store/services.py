@@ -162,6 +162,12 @@ def retire(tx: Tx, load_id: str, now_ms: int) -> None:
     )
 
 
+def try_again(tx: Tx, package_id: str, device: str, now_ms: int) -> None:
+    """Services of a package that a device has refused for good are loaded afresh."""
+    refused = (Load.package_id == package_id, Load.device == device, Load.wanted == YES, Load.parked == YES)
+    tx.run(Load.update(parked=False, attempts=0, changed_ms=now_ms).where(*refused))
+
+
 def copy_to(tx: Tx, service_id: str, device: str, now_ms: int) -> str:
     """Wish for the same service, by its environment and licence, on a further device; its AlgoServiceID."""
     like = service(tx, service_id)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acsmpd.decide.scaling import Ground, Member, Use, grounds_for, member_to_go, replicas_wanted
+from acsmpd.decide.scaling import (
+    Ground,
+    Member,
+    Use,
+    grounds_for,
+    member_to_go,
+    pause_seconds,
+    replicas_wanted,
+)
 from acsmpd.model import Scaling
 from tests.decide.rows import QUICK
 
@@ -42,6 +50,34 @@ def test_use_decides_within_bounds(use: dict[str, Any], wanted: int) -> None:
 @pytest.mark.parametrize(("since", "wanted"), [(0.0, 1), (59.9, 1), (60.0, 2), (None, 2), (float("inf"), 2)])
 def test_the_cool_down_holds_what_use_alone_would_change(since: float | None, wanted: int) -> None:
     assert replicas_wanted(Use(replicas=1, used=10, streams=10), RULE, since) == wanted
+
+
+@pytest.mark.parametrize(
+    ("refused", "since", "wanted"),
+    [
+        (0, 60.0, 5),
+        (1, 60.0, 3), (1, 119.9, 3), (1, 120.0, 5),
+        (2, 120.0, 3), (2, 240.0, 4),
+        (3, 10_000.0, 3), (9, None, 3),
+    ],
+)  # fmt: skip
+def test_who_was_refused_asks_fewer_and_later_and_in_the_end_nobody(
+    refused: int, since: float | None, wanted: int
+) -> None:
+    use = Use(replicas=3, broken=2, used=8, waiting=16, streams=10, refused=refused)
+    assert replicas_wanted(use, RULE, since) == wanted
+
+
+def test_a_refusal_neither_keeps_a_replica_nor_moves_a_bound() -> None:
+    assert replicas_wanted(Use(replicas=3, used=1, streams=10, refused=3), RULE, 60.0) == 2
+    assert replicas_wanted(Use(replicas=0, streams=10, refused=3), RULE, 0.0) == 1
+
+
+@pytest.mark.parametrize(("refused", "pause"), [(0, 300), (1, 600), (3, 2400), (9, 2400)])
+def test_the_pause_doubles_and_is_bounded(refused: int, pause: float) -> None:
+    assert pause_seconds(refused, Scaling(cooldown_seconds=300)) == pause
+    assert pause_seconds(3, Scaling(cooldown_seconds=1000)) == 3600
+    assert pause_seconds(3, Scaling(cooldown_seconds=86_400)) == 86_400
 
 
 @pytest.mark.parametrize(("replicas", "wanted"), [(0, 2), (9, 4)])

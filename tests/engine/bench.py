@@ -214,6 +214,12 @@ class Bench:
         assert row is not None
         return row
 
+    def load_row_on(self, code: str) -> LoadRow:
+        """The only load on a computility."""
+        with self.store.read() as tx:
+            [row] = services.loads(tx, Load.device == code)
+        return row
+
     def copy(self, package_id: str = PACKAGE, code: str = CODE) -> dict[str, Any] | None:
         with self.store.read() as tx:
             return services.copy(tx, package_id, code)

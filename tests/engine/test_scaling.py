@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
-from acsmpd.engine.scaling import SHORT, Scaler
+from acsmpd.engine.scaling import REFUSED, SHORT, Scaler
+from acsmpd.faults import Permanent
 from acsmpd.model import Family, Scaling
+from acsmpd.model import Load as LoadStep
 from acsmpd.store import devices, plans, services
 from acsmpd.store.tables import Instance, Load
 from tests.engine.bench import INFO, SITE, Bench
@@ -229,6 +232,122 @@ def test_a_site_without_scaling_is_left_alone(scaled: Bench) -> None:
     go(scaled, 5, 100)
     assert loads(scaled) == [CODE]
     assert Scaler(scaled.core).ensure(scaled.clock.moment) is None
+
+
+# --- who refuses ------------------------------------------------------------------------------------------------
+
+MANY = [f"110100000050500000{number}" for number in range(10, 20)]
+
+
+@pytest.fixture
+def refusing(scaled: Bench) -> Bench:
+    """Ten more devices, and none but the first takes a load any more; a third stream waits."""
+    for code in MANY:
+        scaled.device(code)
+    policy(scaled, max_replicas=9)
+    refuse_loads(scaled)
+    want(scaled, 3)
+    return scaled
+
+
+def refuse_loads(works: Bench) -> None:
+    works.plant.before["load"] = [Permanent("not my kind")] * 1000
+
+
+def until_settled(works: Bench, most: int = 60) -> int:
+    """Half an hour, more than all tries need; gives how many devices have been asked to load."""
+    for _ in range(most):
+        go(works, 1, 30)
+    return asked(works)
+
+
+def asked(works: Bench) -> int:
+    return len({code for code, step in works.plant.steps if isinstance(step, LoadStep) and code != CODE})
+
+
+def test_a_package_that_is_refused_is_tried_three_times_and_that_is_told_once(refusing: Bench) -> None:
+    assert until_settled(refusing) == 3
+    [(_, subject, text)] = refusing.alarms(REFUSED)
+    assert subject == PACKAGE
+    assert text.startswith(
+        f"package {PACKAGE} is not tried elsewhere: 3 computilities in a row have refused it ("
+    )
+    assert text.count("not my kind") == 3
+    assert len(loads(refusing)) == 4
+    written = refusing.store.version()
+    refusing.scaler.ensure(refusing.clock.moment)  # type: ignore[attr-defined]
+    assert refusing.store.version() == written
+
+
+def test_the_tries_are_ever_farther_apart(refusing: Bench) -> None:
+    when, seen = [], 0
+    for _ in range(150):
+        go(refusing, 1, 10)
+        if len(loads(refusing)) > seen:
+            seen = len(loads(refusing))
+            when.append(refusing.clock.moment.mono)
+    pauses = [after - before for before, after in itertools.pairwise(when)]
+    assert len(pauses) == 2
+    assert pauses[0] >= 120
+    assert pauses[1] >= 240
+
+
+def test_one_that_refused_is_not_asked_again_although_its_replica_was_taken_away(refusing: Bench) -> None:
+    go(refusing, 20, 20)
+    first = next(code for code in loads(refusing) if code != CODE)
+    tried = refusing.plant.told(first).count("load")
+    with refusing.store.write() as tx:
+        [load] = services.loads(tx, Load.device == first)
+        services.retire(tx, load.id, NOW)
+    until_settled(refusing)
+    assert refusing.plant.told(first).count("load") == tried
+    assert first not in loads(refusing)
+
+
+@pytest.mark.parametrize("change", ["package", "device"])
+def test_something_that_changed_has_it_asked_again(refusing: Bench, change: str) -> None:
+    until_settled(refusing)
+    code = next(one for one in loads(refusing) if one != CODE)
+    refusing.plant.before["load"].clear()
+    go(refusing, 5, 30)
+    assert refusing.load_row_on(code).parked
+    with refusing.store.write() as tx:
+        if change == "device":
+            devices.change(tx, code, registered_ms=NOW + 5000)
+        else:
+            tx.sql("UPDATE package SET md5 = 'm2'")
+    go(refusing, 10, 30)
+    assert refusing.load_row_on(code).status == "RUNNING"
+    assert refusing.alarms(REFUSED) == []
+    assert all(wanted(refusing, f"i{one}") for one in range(3))
+
+
+def test_a_refused_file_counts_like_a_refused_service(scaled: Bench) -> None:
+    for code in MANY:
+        scaled.device(code)
+    policy(scaled, max_replicas=9)
+    scaled.plant.before["push"] = [Permanent("no room")] * 100
+    want(scaled, 3)
+    until_settled(scaled)
+    assert len(loads(scaled)) == 4
+    assert "no room" in scaled.alarms(REFUSED)[0][2]
+
+
+def test_a_device_that_takes_it_shows_that_the_package_is_fine(refusing: Bench) -> None:
+    go(refusing, 20, 20)
+    refusing.plant.before["load"].clear()
+    until_settled(refusing, 40)
+    assert all(wanted(refusing, f"i{one}") for one in range(3))
+    assert refusing.alarms(REFUSED) == []
+    refuse_loads(refusing)
+    want_more(refusing)
+    before = asked(refusing)
+    assert until_settled(refusing) == before + 3
+
+
+def want_more(works: Bench) -> None:
+    for one in range(3, 7):
+        works.instance(f"i{one}")
 
 
 # --- this box ---------------------------------------------------------------------------------------------------
