@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -24,6 +25,9 @@ from acsmpd.store import devices, packages, rollouts
 from acsmpd.store.database import Tx
 from acsmpd.store.installs import package_of, serving
 from acsmpd.store.rows import MAX_PAGE, Page
+
+LOOKS = 2
+"""So often a service has to be seen running, unless a rollout says for how long."""
 
 MOST_MEMBERS, MOST_KEPT = 10_000, 100
 """Devices of one rollout; rollouts that are kept, of which those that ended first go first."""
@@ -49,9 +53,17 @@ def create(platform: Platform, call: Call) -> Reply:
             tx, codes, name=asked.name or "", package_id=package["id"], load=load, env=env,
             license_url=asked.license_file, most=asked.max_unavailable or 1,
             threshold=asked.failure_threshold or 1, windows=hours, created_ms=now, changed_ms=now,
+            min_ready=_ready_seconds(platform, asked) if load else 0,
         )  # fmt: skip
     platform.wake()
     return Reply(rollout_id, settled=lambda tx: _is_over(tx, rollout_id), object=str(rollout_id))
+
+
+def _ready_seconds(platform: Platform, asked: RolloutRequest) -> int:
+    """Unless it is asked for, so long that a service is seen running twice."""
+    if asked.min_ready_seconds is not None:
+        return asked.min_ready_seconds
+    return math.ceil(LOOKS * platform.settings.observe.interval_seconds)
 
 
 def _judged(asked: RolloutRequest) -> list[str] | None:
@@ -64,6 +76,8 @@ def _judged(asked: RolloutRequest) -> list[str] | None:
     if asked.load is False and (asked.env or asked.license_file):
         name = "Env" if asked.env else "LicenseFile"
         raise faults.InvalidField(f"$.{name}: is for a service, and Load is false")
+    if asked.load is False and asked.min_ready_seconds is not None:
+        raise faults.InvalidField("$.MinReadySeconds: is for a service, and Load is false")
     if asked.dispatch_window is None:
         return None
     if not asked.dispatch_window:
@@ -195,6 +209,7 @@ def _item(platform: Platform, tx: Tx, row: Row, counts: Counts, now_ms: int) -> 
         max_unavailable=row["most"],
         failure_threshold=row["threshold"],
         dispatch_window=row["windows"],
+        min_ready_seconds=row["min_ready"] if row["load"] else None,
         state=state,  # type: ignore[arg-type]
         reason=_reason(platform, tx, row, state, counts, now_ms),
         total_count=counts.total,

@@ -93,6 +93,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     env: Sequence[Mapping[str, str]] = ()
     windowed: bool = False
     is_open: bool = True
+    min_ready: float = 0.0  # seconds a service has to run before it counts
 
 
 def terms_of(row: Mapping[str, Any], md5: str | None, now_ms: int, zone: tzinfo) -> Terms:
@@ -105,6 +106,7 @@ def terms_of(row: Mapping[str, Any], md5: str | None, now_ms: int, zone: tzinfo)
         env=row["env"],
         windowed=bool(hours),
         is_open=windows.is_open(hours, now_ms, zone),
+        min_ready=row["min_ready"],
     )
 
 
@@ -118,10 +120,14 @@ class Ledger(Struct, frozen=True, kw_only=True):
 
 
 class Times(Struct, frozen=True, kw_only=True):
-    """How long a member's turn has lasted and its device has been away, and how long each may be; seconds."""
+    """How long a member's turn has lasted and its device has been away, and how long each may be; seconds.
+
+    `ready`: how long its service has been seen running, None if it has not.
+    """
 
     turn: float = 0.0
     away: float = 0.0
+    ready: float | None = None
     turn_most: float = float("inf")
     away_most: float = float("inf")
 
@@ -139,12 +145,29 @@ def next_for(member: Member, ledger: Ledger, terms: Terms, times: Times) -> Turn
     """What a member in progress needs next; the same wishes as tables 7 and 11 write."""
     copy, load = ledger.copies.get(member.device), _load(member, ledger, terms)
     if _is_done(copy, load, terms):
-        return Turn("done")
+        return _ready(member, terms, times, away_reason(member.device, ledger))
     refused = _refused(member, copy, load, terms)
     if refused:
         return Turn("failed", refused)
+    if times.ready is not None and load is not None:
+        return Turn("failed", f"its service did not stay up: {load.error or f'it is {load.status}'}")
     turn = _pending(member, copy, load, ledger, terms)
     return (_overdue(turn, away_reason(member.device, ledger), times) or turn) if turn.timed else turn
+
+
+def _ready(member: Member, terms: Terms, times: Times, away: str) -> Turn:
+    """What runs has to go on running for a while; what was there before its turn has done so already."""
+    if not (terms.load and member.step) or (times.ready or 0.0) >= terms.min_ready:
+        return Turn("done")
+    turn = Turn("", away or f"its service runs; it counts when it has for {terms.min_ready:g} s")
+    return (_overdue(turn, away, times) or turn) if away else turn
+
+
+def is_up(member: Member, ledger: Ledger, terms: Terms) -> bool:
+    """Whether the service of a member in progress is seen running now."""
+    load = _load(member, ledger, terms)
+    there = terms.load and load is not None and load.status in RUNNING
+    return there and not away_reason(member.device, ledger)
 
 
 def away_reason(code: str, ledger: Ledger) -> str:

@@ -35,11 +35,13 @@ LOOK_SECONDS = 30.0
 
 class Timer:
     """Since when it is a member's turn, and since when its device is away in it (monotonic); both begin anew when it
-    was `held` up by its window."""
+    was `held` up by its window. Since when its service is seen running, and until when it has to."""
 
     def __init__(self, now: float) -> None:
         self.restart(now)
         self.held = False
+        self.ready: float | None = None
+        self.until = float("inf")
 
     def restart(self, now: float) -> None:
         self.turn: float = now
@@ -85,7 +87,7 @@ class Rollouts:
         limits = self._core.settings.rollouts
         found = [now.mono + LOOK_SECONDS]
         for timer in self._timers.values():
-            found.append(timer.turn + limits.member_seconds)
+            found += [timer.turn + limits.member_seconds, timer.until]
             if timer.away is not None:
                 found.append(timer.away + limits.offline_seconds)
         for row in rows:
@@ -124,19 +126,30 @@ class Rollouts:
 
     def _turn(self, row: dict[str, Any], ledger: Ledger, terms: Terms, now: Moment) -> Turn:
         timer, limits = self._timers.setdefault(row["id"], Timer(now.mono)), self._core.settings.rollouts
+        member = msgspec.convert(row, Member)
         if timer.held:
             timer.restart(now.mono)
         is_away = bool(decide.away_reason(row["device"], ledger))
         timer.away = (now.mono if timer.away is None else timer.away) if is_away else None
+        self._note_ready(timer, member, ledger, terms, now)
         times = Times(
             turn=now.mono - timer.turn,
             away=now.mono - timer.away if timer.away is not None else 0.0,
+            ready=now.mono - timer.ready if timer.ready is not None else None,
             turn_most=limits.member_seconds,
             away_most=limits.offline_seconds,
         )
-        turn = decide.next_for(msgspec.convert(row, Member), ledger, terms, times)
+        turn = decide.next_for(member, ledger, terms, times)
         timer.held = not turn.timed
         return turn
+
+    def _note_ready(self, timer: Timer, member: Member, ledger: Ledger, terms: Terms, now: Moment) -> None:
+        """A device that is away tells nothing: its time begins anew when it is back."""
+        if decide.is_up(member, ledger, terms):
+            timer.ready = now.mono if timer.ready is None else timer.ready
+            timer.until = timer.ready + terms.min_ready
+        elif timer.away is not None:
+            timer.ready, timer.until = None, float("inf")
 
     # --- doing it ------------------------------------------------------------------------------------------
 

@@ -544,3 +544,8 @@ CREATE INDEX "pipeline_run_begun_ms" ON "pipeline_run" ("begun_ms");
 CREATE INDEX "pipeline_run_pipeline_id_stream_id" ON "pipeline_run" ("pipeline_id", "stream", "id");
 """
 """What sets work going for results, its runs, and the capability that alone may serve what it sets going."""
+
+READY_SECONDS = """
+ALTER TABLE "rollout" ADD COLUMN "min_ready" INTEGER NOT NULL DEFAULT 0;
+"""
+"""How long the services of a rollout have to run before they count."""

@@ -520,6 +520,7 @@ class Rollout(Table):
     created_ms = BigIntegerField()
     changed_ms = BigIntegerField()
     ended_ms = BigIntegerField(null=True, index=True)  # from then on nothing of it moves
+    min_ready = IntegerField(default=0, constraints=[ZERO])  # seconds a service has to run before it counts
 
 
 class RolloutMember(Table):

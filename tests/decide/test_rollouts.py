@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from acsmpd.decide import rollouts
-from acsmpd.decide.rollouts import IN_WINDOW, Counts, Ledger, Member, Terms, Times, Turn, next_for
+from acsmpd.decide.rollouts import IN_WINDOW, Counts, Ledger, Member, Terms, Times, Turn, is_up, next_for
 from acsmpd.model import CopyRow, Device, Family, LoadRow
 
 CODE, PACKAGE = "11010000005050000001", "1" * 40
@@ -158,6 +158,49 @@ def turn(
 def does(*args: Any, **more: Any) -> tuple[str, str]:
     found = turn(*args, **more)
     return found.do, found.why
+
+
+STEADY = replace(TERMS, min_ready=30.0)
+UP = load(status="RUNNING")
+CRASHED = load(status="ERROR", error="ended by SIGSEGV")
+
+
+def test_a_service_has_to_run_for_a_while_before_it_counts() -> None:
+    waits = ("", "its service runs; it counts when it has for 30 s")
+    assert does(LOADED, STEADY, HERE, UP) == waits
+    assert does(LOADED, STEADY, HERE, UP, ready=29.9) == waits
+    assert does(LOADED, STEADY, HERE, UP, ready=29.9, turn=9e9, turn_most=600.0) == waits
+    assert does(LOADED, STEADY, HERE, UP, ready=30.0) == ("done", "")
+    assert does(LOADED, TERMS, HERE, UP) == ("done", "")
+
+
+def test_what_was_there_before_its_turn_or_is_only_a_file_counts_at_once() -> None:
+    assert does(FRESH, STEADY, HERE, UP) == ("done", "")
+    assert does(PUSHED, replace(STEADY, load=False), HERE) == ("done", "")
+
+
+def test_a_service_that_goes_down_meanwhile_is_a_failure() -> None:
+    assert does(LOADED, STEADY, HERE, CRASHED, ready=5.0) == (
+        "failed", "its service did not stay up: ended by SIGSEGV",
+    )  # fmt: skip
+    assert does(LOADED, STEADY, HERE, load(), ready=5.0) == (
+        "failed", "its service did not stay up: it is INIT",
+    )  # fmt: skip
+    assert does(LOADED, STEADY, HERE, CRASHED) == ("", "ended by SIGSEGV")  # it has never run
+
+
+@pytest.mark.parametrize("state", ["unreachable", "lost"])
+def test_a_device_that_is_away_says_nothing_of_its_service(state: str) -> None:
+    away = device(state=state)
+    said = f"computility {CODE} is {state}"
+    assert does(LOADED, STEADY, HERE, UP, at=away) == ("", said)
+    found = does(LOADED, STEADY, HERE, UP, at=away, away=60.0, away_most=60.0)
+    assert found[0] == "give_up"
+    assert said in found[1]
+    ledger = Ledger(devices={CODE: away}, copies={}, loads={CODE: (UP,)}, envs={})
+    assert not is_up(LOADED, ledger, STEADY)
+    assert is_up(LOADED, replace(ledger, devices={CODE: device()}), STEADY)
+    assert not is_up(LOADED, replace(ledger, devices={CODE: device()}), replace(STEADY, load=False))
 
 
 def test_the_ladder_without_a_window_is_one_wish() -> None:
@@ -389,10 +432,10 @@ def test_an_empty_selector_says_so() -> None:
 
 
 def test_the_terms_of_a_row_follow_the_clock_of_the_site() -> None:
-    row = {"package_id": PACKAGE, "load": True, "env": ENV, "windows": ["1,08:00,09:00"]}
+    row = {"package_id": PACKAGE, "load": True, "env": ENV, "windows": ["1,08:00,09:00"], "min_ready": 30}
     monday = 1_763_946_000_000  # 2025-11-24 01:00 UTC, 09:00 in Shanghai
     terms = rollouts.terms_of(row, "m1", monday - 1, ZoneInfo("Asia/Shanghai"))
-    assert terms == replace(WINDOW, env=ENV)
+    assert terms == replace(WINDOW, env=ENV, min_ready=30)
     assert not rollouts.terms_of(row, "m1", monday, ZoneInfo("Asia/Shanghai")).is_open
     assert not rollouts.terms_of(row, "m1", monday - 1, ZoneInfo("UTC")).is_open
     always = rollouts.terms_of({**row, "windows": None}, None, monday, ZoneInfo("UTC"))

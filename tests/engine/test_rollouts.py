@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from acsmpd.engine.rollouts import BATCH, Rollouts
 from acsmpd.faults import Permanent, Temporary
@@ -396,3 +397,67 @@ def test_a_quiet_box_is_not_asked(works: Bench) -> None:
     begin(works, field(works, 1))
     through(works)
     assert Rollouts(works.core).ensure(works.clock.moment) is None
+
+
+# --- it has to go on running -------------------------------------------------------------------------------------
+
+
+def test_a_wave_is_over_when_its_services_have_run_for_a_while(works: Bench) -> None:
+    begin(works, field(works, 2), most=1, min_ready=30)
+    works.run(4)
+    assert stand(works) == ["IN_PROGRESS", "WAITING"]
+    with works.store.read() as tx:
+        [load] = services.loads(tx)
+    assert load.status == "RUNNING"
+    works.run(20)
+    assert stand(works) == ["IN_PROGRESS", "WAITING"]
+    works.run(12)
+    assert stand(works) == ["DONE", "IN_PROGRESS"]
+    through(works)
+    assert stand(works) == ["DONE", "DONE"]
+
+
+def test_when_it_will_count_is_looked_at_in_time(works: Bench) -> None:
+    begin(works, field(works, 1), min_ready=10)
+    works.run(4)
+    duty = Rollouts(works.core)
+    due = duty.ensure(works.clock.moment)
+    assert due == works.clock.moment.mono + 10
+    works.clock.moment = works.clock.moment.later(10)
+    duty.ensure(works.clock.moment)
+    assert stand(works) == ["DONE"]
+
+
+def test_a_service_that_crashes_within_that_time_stops_the_rollout(works: Bench) -> None:
+    codes = field(works, 3)
+    begin(works, codes, most=1, threshold=1, min_ready=30)
+    works.run(6)
+    box = works.plant.boxes[codes[0]]
+    for load_id, service in box.services.items():
+        box.services[load_id] = replace(service, status="ERROR", error="ended by SIGSEGV")
+    works.observations.poke(codes[0])
+    works.run(3)
+    assert stand(works) == ["FAILED", "WAITING", "WAITING"]
+    assert reasons(works)[0] == "its service did not stay up: ended by SIGSEGV"
+    works.run(10, 15)
+    assert stand(works) == ["FAILED", "WAITING", "WAITING"]
+
+
+def test_the_time_begins_anew_after_a_restart_and_after_the_device_was_away(works: Bench) -> None:
+    codes = field(works, 1)
+    begin(works, codes, min_ready=30)
+    works.run(20)
+    works.restart()
+    works.run(20)
+    assert stand(works) == ["IN_PROGRESS"]
+    works.plant.away.add(codes[0])
+    works.observations.poke(codes[0])
+    works.run(3)
+    assert works.state(codes[0]) == "unreachable"
+    works.run(1, 15)
+    assert stand(works) == ["IN_PROGRESS"]
+    works.plant.away.clear()
+    works.run(20, 1)
+    assert stand(works) == ["IN_PROGRESS"]
+    works.run(30, 1)
+    assert stand(works) == ["DONE"]

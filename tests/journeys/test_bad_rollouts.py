@@ -95,6 +95,12 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
         wish(Load=False, Env=[{"Name": "A", "Value": "b"}]), 40001, "$.Env: is for a service, and Load is false",
     ),
     "a licence for no service": (wish(Load=False, LicenseFile="http://l/1"), 40001, "$.LicenseFile: is for a"),
+    "ready for -1 s": (wish(MinReadySeconds=-1), 40001, "$.MinReadySeconds"),
+    "ready for 3,601 s": (wish(MinReadySeconds=3601), 40001, "$.MinReadySeconds"),
+    "ready for half a second": (wish(MinReadySeconds=0.5), 40001, "$.MinReadySeconds"),
+    "ready without a service": (
+        wish(Load=False, MinReadySeconds=0), 40001, "$.MinReadySeconds: is for a service, and Load is false",
+    ),
     "an env this box does not take": (
         wish(ComputilityCodes=[SITE_CODE], Env=[{"Name": "PATH", "Value": "/"}]), 40001, "$.Env: PATH is not declared",
     ),

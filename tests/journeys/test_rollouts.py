@@ -105,6 +105,7 @@ def test_six_devices_of_which_three_are_troublesome(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert all_.loaded() == [True, False, True, False, True, True]
         assert (found["Progress"], found["TotalCount"], found["Name"]) == (100, 6, "spring")
+        assert found["MinReadySeconds"] == 2  # two looks of a second
         assert [one["Wave"] for one in found["Members"]] == [1, 1, 2, 2, 3, 3]
         told = {one["ComputilityCode"]: one.get("Reason", "") for one in found["Members"]}
         assert "no card is free" in told[refusing.code]

@@ -22,6 +22,7 @@ from acsmpd.spec.scalars import (
 )
 
 WaveSize = Annotated[int, Meta(description="a whole number from 1 to 1000", ge=1, le=1000)]
+ReadySeconds = Annotated[int, Meta(description="a whole number from 0 to 3600", ge=0, le=3600)]
 RolloutState = Literal["RUNNING", "PAUSED", "FAILED", "FINISHED"]
 MemberStatus = Literal["WAITING", "IN_PROGRESS", "DONE", "FAILED"]
 
@@ -41,6 +42,7 @@ class RolloutRequest(Message, kw_only=True):
 
     MaxUnavailable: members of a wave, 1 if absent. FailureThreshold: stop when so many failed, 1 if absent. Load:
     start a service too, true if absent; Env and LicenseFile as in table F.6. DispatchWindow: as PlanDayTime.
+    MinReadySeconds: how long a service has to run before its member counts as done, absent: two looks.
     """
 
     algo_file_package_id: Text40
@@ -53,6 +55,7 @@ class RolloutRequest(Message, kw_only=True):
     env: list[EnvItem] | None = None
     license_file: Text1024 | None = None
     dispatch_window: list[Text64] | None = None
+    min_ready_seconds: ReadySeconds | None = None
 
 
 class RolloutCreateResponse(Envelope, kw_only=True):
@@ -88,6 +91,7 @@ class Rollout(Message, kw_only=True):
     max_unavailable: Int64
     failure_threshold: Int64
     dispatch_window: list[str] | None = None
+    min_ready_seconds: Int64 | None = None
     state: RolloutState
     reason: str | None = None
     total_count: Int64
