@@ -294,7 +294,7 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
         if task.parked:
             plans.change_task(tx, task.id, parked=False, attempts=0, status="PENDING", changed_ms=now_ms)
         elif task.status in ("FINISHED", "ERROR") and task.sent:
-            plans.run_anew(tx, task, now_ms)
+            services.run_anew(tx, task, now_ms)
 
 
 def is_settled(on: bool, status: str) -> bool:

@@ -11,7 +11,7 @@ from peewee import JOIN, fn
 from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import insert, is_number, struct, structs, update
-from acsmpd.store.tables import Computility, Instance, InstanceEvent, Load, Plan, Task, Turn
+from acsmpd.store.tables import Computility, Instance, InstanceEvent, Plan, Task, Turn
 
 YES, NO = True, False
 OWN_COLUMNS = (
@@ -291,17 +291,6 @@ def stand_alone(tx: Tx, task_row_id: int) -> None:
 def vacate(tx: Tx, load_id: str, now_ms: int) -> None:
     """Take every task off a load that itself stays; one that has finished stays what it is."""
     _let_go(tx, now_ms, Task.load_id == load_id, Task.status != "FINISHED")
-
-
-def run_anew(tx: Tx, task: TaskRow, now_ms: int) -> None:
-    """A task that is over, or failed, begins again: where it is, or elsewhere if its service is not to stay. The
-    stream of one that had finished may be another's by now: placement looks."""
-    wanted = Load.select(Load.id).where(Load.id == task.load_id, Load.wanted == YES)
-    if task.load_id is not None and tx.row(wanted) is None:
-        _let_go(tx, now_ms, Task.id == task.id)
-    else:
-        stands = {"wanted": "paused"} if task.status == "FINISHED" else {}
-        change_task(tx, task.id, status="PAUSED", changed_ms=now_ms, **stands)
 
 
 def drop_task(tx: Tx, task_row_id: int) -> None:

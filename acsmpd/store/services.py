@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import JOIN, fn
 
-from acsmpd.model import CardShare, CopyRow, LoadRow
+from acsmpd.model import CardShare, CopyRow, LoadRow, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import struct, structs
 from acsmpd.store.tables import Copy, Load, Package, Service, Task
@@ -234,6 +234,18 @@ def search(*conditions: Any) -> Any:
         ))
         .where((Load.wanted == YES) | Service.id.not_in(_still_wanted()), *conditions)
     )  # fmt: skip
+
+
+def run_anew(tx: Tx, task: TaskRow, now_ms: int) -> None:
+    """A task that is over, or failed, begins again: where it is, or elsewhere if its service is not to stay. The
+    stream of one that had finished may be another's by now: placement looks."""
+    wanted = Load.select(Load.id).where(Load.id == task.load_id, Load.wanted == YES)
+    values: dict[str, Any] = {"status": "PAUSED"}
+    if task.load_id is not None and tx.row(wanted) is None:
+        values = {"wanted": "gone", "parked": False}
+    elif task.status == "FINISHED":
+        values["wanted"] = "paused"
+    tx.run(Task.update(**values, changed_ms=now_ms).where(Task.id == task.id))
 
 
 def tasks_on(tx: Tx, load_id: str) -> int:

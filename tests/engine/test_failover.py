@@ -207,7 +207,7 @@ def test_started_again_it_runs_where_there_is_a_service(works: Bench, start: str
             services.retire(tx, "load-1", NOW)
         live(works, OTHER, 6)
     with works.store.write() as tx:
-        plans.run_anew(tx, works.task(), NOW)
+        services.run_anew(tx, works.task(), NOW)
     live(works, OTHER, 6)
     assert works.status() == ("RUNNING", "")
     assert wanted(works) == [OTHER if start == "its service ended" else CODE]
@@ -219,7 +219,7 @@ def test_started_again_while_its_computility_is_lost_it_runs_elsewhere(works: Be
     finish(works)
     lose(works)
     with works.store.write() as tx:
-        plans.run_anew(tx, works.task(), NOW)
+        services.run_anew(tx, works.task(), NOW)
     live(works, OTHER, 5)
     assert works.status() == ("RUNNING", "")
     assert wanted(works) == [OTHER]
