@@ -32,18 +32,39 @@ class Refusals:
 
     def see(self, tx: Tx, groups: Sequence[Group]) -> list[tuple[str, str]]:
         """Take note of who refuses now; gives (package, computility) of those that are to be asked again."""
-        again = []
+        of_package: dict[str, list[Group]] = defaultdict(list)
         for group in groups:
-            refusing = self._refusing(tx, group)
-            package = packages.get(tx, group.key[0])
-            known = {device for name, device in self._terms if name == group.key[0]}
-            for device in sorted(known | set(refusing)):
-                row = devices.get(tx, device)
-                terms = Terms(package["md5"] if package else "", row["registered_ms"] if row else None)
-                if self._has_changed(group, device, terms, refusing):
-                    again.append((group.key[0], device))
+            of_package[group.key[0]].append(group)
+        self._terms = {key: terms for key, terms in self._terms.items() if key[0] in of_package}
+        again = [
+            (name, device) for name, some in of_package.items() for device in self._see_one(tx, name, some)
+        ]
+        for group in groups:
             self._note_success(group)
         return again
+
+    def _see_one(self, tx: Tx, name: str, groups: Sequence[Group]) -> list[str]:
+        package = packages.get(tx, name)
+        refusing = {
+            code: (group.key, why) for group in groups for code, why in self._refusing(tx, group).items()
+        }
+        again = []
+        for device in sorted({code for one, code in self._terms if one == name} | set(refusing)):
+            row, before = devices.get(tx, device), self._terms.get((name, device))
+            terms = Terms(package["md5"] if package else "", row["registered_ms"] if row else None)
+            if before is None:
+                self._terms[name, device] = terms
+                key, why = refusing[device]
+                self._in_row[key][device] = why
+            elif before != terms or _runs(groups, device):
+                self._forget(name, device, groups)
+                again += [device] if device in refusing and before != terms else []
+        return again
+
+    def _forget(self, name: str, device: str, groups: Sequence[Group]) -> None:
+        del self._terms[name, device]
+        for group in groups:
+            self._in_row[group.key].pop(device, None)
 
     def of(self, group: Group) -> Mapping[str, str]:
         """Computilities that refused the group's package since the last one took it, and why."""
@@ -58,25 +79,13 @@ class Refusals:
             one.device: one.error
             for one in services.copies(tx, Copy.package_id == group.key[0], Copy.parked == True)
         }
-        here = {one.device: one.error if one.parked else files.get(one.device, "") for one in group.loads}
-        held = {one.device for one in group.loads if one.parked or one.device in files}
-        return {code: here[code] for code in held if code != self._core.local_code}
-
-    def _has_changed(self, group: Group, device: str, terms: Terms, refusing: Mapping[str, str]) -> bool:
-        """Whether one that refuses still did so under other terms than now."""
-        key, in_row = (group.key[0], device), self._in_row[group.key]
-        before = self._terms.get(key)
-        if before is not None and (before != terms or self._runs(group, device)):
-            del self._terms[key]
-            in_row.pop(device, None)
-            return device in refusing and before != terms
-        if before is None and device in refusing:
-            self._terms[key] = terms
-            in_row[device] = refusing[device]
-        return False
-
-    def _runs(self, group: Group, device: str) -> bool:
-        return any(load.device == device and load.status == "RUNNING" for load in group.loads)
+        return {
+            one.device: one.error if one.parked else files[one.device]
+            for one in group.loads
+            if (one.parked or one.device in files)
+            and one.status != "RUNNING"
+            and one.device != self._core.local_code
+        }
 
     def _note_success(self, group: Group) -> None:
         """One more that runs shows that the package is fine: those before it are a matter of their own."""
@@ -84,6 +93,10 @@ class Refusals:
         if running - self._running.get(group.key, running):
             self._in_row[group.key].clear()
         self._running[group.key] = running
+
+
+def _runs(groups: Sequence[Group], device: str) -> bool:
+    return any(load.device == device and load.status == "RUNNING" for group in groups for load in group.loads)
 
 
 def ask_again(tx: Tx, package: str, device: str, now_ms: int) -> None:

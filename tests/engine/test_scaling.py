@@ -305,7 +305,12 @@ def test_one_that_refused_is_not_asked_again_although_its_replica_was_taken_away
 
 
 @pytest.mark.parametrize("change", ["package", "device"])
-def test_something_that_changed_has_it_asked_again(refusing: Bench, change: str) -> None:
+@pytest.mark.parametrize("per_region", [False, True])
+def test_something_that_changed_has_it_asked_again(refusing: Bench, change: str, per_region: bool) -> None:
+    if per_region:
+        refusing.device(MANY[0], location={"Text": "city/east"})
+        refusing.load("east", MANY[0], status="RUNNING", sent=True)
+        policy(refusing, max_replicas=9, per_region=True)
     until_settled(refusing)
     code = next(one for one in loads(refusing) if one != CODE)
     refusing.plant.before["load"].clear()
@@ -320,6 +325,17 @@ def test_something_that_changed_has_it_asked_again(refusing: Bench, change: str)
     assert refusing.load_row_on(code).status == "RUNNING"
     assert refusing.alarms(REFUSED) == []
     assert all(wanted(refusing, f"i{one}") for one in range(3))
+
+
+def test_a_service_that_runs_refuses_nothing_whatever_became_of_a_newer_file(scaled: Bench) -> None:
+    with scaled.store.write() as tx:
+        tx.sql("UPDATE copy SET parked = 1, error = 'no room'")
+    scaled.scaler.ensure(scaled.clock.moment)  # type: ignore[attr-defined]
+    written = scaled.store.version()
+    for _ in range(5):
+        scaled.scaler.ensure(scaled.clock.moment)  # type: ignore[attr-defined]
+    assert scaled.store.version() == written
+    assert not scaled.scaler._refusals.has_refused(PACKAGE, CODE)  # type: ignore[attr-defined]
 
 
 def test_a_refused_file_counts_like_a_refused_service(scaled: Bench) -> None:
