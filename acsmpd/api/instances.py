@@ -19,7 +19,7 @@ from acsmpd.decide.results import receive_urls
 from acsmpd.decide.streams import device_id_of
 from acsmpd.spec.messages.instances import AlgoTaskInfo, TaskInstanceDetail
 from acsmpd.spec.reading import check_task_info
-from acsmpd.store import plans, rounds
+from acsmpd.store import plans, rounds, services
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import equal, is_number, packed_page_of
 from acsmpd.store.tables import Instance, Plan, Task

@@ -68,7 +68,8 @@ class Placement:
                 plans.change_task(tx, task.id, wanted=wanted, parked=False, changed_ms=now.wall_ms)
         again = [task for task, wanted in idle if wanted == "running"]
         if again:
-            hall = hall_of(self._core, tx, packages.abilities(tx), devices.all_devices(tx))
+            abilities, known = packages.abilities(tx), devices.all_devices(tx)
+            hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now))
             for task in again:
                 if hall.take_back(task):
                     plans.change_task(tx, task.id, wanted="running", parked=False, changed_ms=now.wall_ms)
