@@ -88,11 +88,11 @@ class Hall:
             self._used[place.load_id] += place.weight
         self._on[place.device] += place.weight
 
-    def take_back(self, task: TaskRow) -> bool:
-        """Count one that stood still where it was placed and is to run again there; False when there is no room.
+    def take_again(self, task: TaskRow) -> bool:
+        """Count a task that stood still and goes on, if its stream is free; False, and nothing counted, if not.
 
-        One that has FINISHED is not played again. Where its service is not wanted any more there is no seat: it
-        moves, as all do that run there.
+        One whose device has not stopped it yet has its stream still; one that has finished needs none, and one whose
+        service is not here any more has to move anyway.
         """
         if task.status == "FINISHED":
             return True
@@ -101,6 +101,9 @@ class Hall:
             return device is None or self._streams[task.device] <= device.stream_limit  # it is among them
         seat = self._seats.get(task.load_id)
         if seat is None:
+            return True
+        if task.stopping:
+            self._leaving[seat.load_id] -= task.weight
             return True
         if self.free(seat) < task.weight:
             return False

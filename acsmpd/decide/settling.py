@@ -16,14 +16,18 @@ from msgspec.structs import replace
 
 from acsmpd.decide.hall import NAMED, Hall, Option
 from acsmpd.decide.policies import Policies, Priority
-from acsmpd.model import InstanceRow, Place
+from acsmpd.model import InstanceRow, Place, TaskRow
 
 
 class Wish(Struct, frozen=True):
-    """An instance that is to have a place. `before`: why it has to leave its last one, "" when it has none."""
+    """An instance that is to have a place. `before`: why it has to leave its last one, "" when it has none.
+
+    `rests`: its task that stands still and takes no stream meanwhile: it goes on there if one is free.
+    """
 
     instance: InstanceRow
     before: str = ""
+    rests: TaskRow | None = None
 
 
 class Held(Struct, frozen=True):
@@ -38,13 +42,18 @@ class Held(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """The place with its reason, or None and why it waits. `evicts`: whose places go for it."""
+    """The place with its reason, or None and why it waits. `evicts`: whose places go for it.
+
+    `goes_on`: the row of the task that stood still and goes on; `leaves`: of one for which there is no stream.
+    """
 
     instance: InstanceRow
     place: Place | None
     reason: str
     evicts: tuple[Held, ...] = ()
     preempted_by: str = ""
+    goes_on: int | None = None
+    leaves: int | None = None
 
 
 Key = tuple[int, bool, int, str]
@@ -79,6 +88,14 @@ class Settling:
         heapq.heappush(self._queue, (key, wish))
 
     def _decide(self, wish: Wish) -> Decision:
+        rests = wish.rests
+        if rests is None:
+            return self._choose(wish)
+        if self._hall.take_again(rests):
+            return Decision(wish.instance, None, "", goes_on=rests.id)
+        return replace(self._choose(wish), leaves=rests.id)
+
+    def _choose(self, wish: Wish) -> Decision:
         instance = wish.instance
         choice = self._hall.place(instance, self._policies.of(instance).strategy)
         if isinstance(choice, Place):

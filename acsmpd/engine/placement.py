@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from peewee import JOIN
-
 from acsmpd.clock import Moment
 from acsmpd.decide.failover import Failover
 from acsmpd.decide.hall import Hall
@@ -12,10 +10,9 @@ from acsmpd.decide.settling import Decision, Wish, settle
 from acsmpd.engine.core import Core
 from acsmpd.engine.moves import Losses, Partings, Shaken, waits
 from acsmpd.engine.seating import hall_of, held_places
-from acsmpd.model import Device, InstanceRow, TaskRow
-from acsmpd.store import devices, packages, plans, policies
+from acsmpd.model import Device, InstanceRow
+from acsmpd.store import devices, packages, plans, policies, turning
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Instance, Task
 
 
 class Placement:
@@ -33,64 +30,38 @@ class Placement:
         with self._core.store.read() as tx:
             unplaced = plans.unplaced_instances(tx)
             shaken = self._losses.shaken(tx, devices.all_devices(tx), now)
-            idle = self._to_pause_or_free(tx)
+            idle = turning.astray(tx)
+            resting = turning.resting(tx, idle.pop("running", []))
         self.waiting.clear()
         self.moving.clear()
-        if not unplaced and not shaken and not idle:
+        wishes = [*(Wish(one, rests=task) for one, task in resting), *(Wish(one) for one in unplaced)]
+        if not wishes and not shaken and not any(idle.values()):
             return None
         with self._core.store.write() as tx:
-            self._switch(tx, idle, now)
-            return self._place(tx, unplaced, shaken, now) if unplaced or shaken else None
-
-    def _to_pause_or_free(self, tx: Tx) -> list[tuple[TaskRow, str]]:
-        """Tasks whose instance is off (pause), on again (run) or deleted (go)."""
-        query = (
-            Task.select(Task, Instance.on, Instance.deleted)
-            .join(Instance, on=(Instance.id == Task.instance_id), join_type=JOIN.LEFT_OUTER)
-            .where(
-                ((Task.wanted != "gone") & ((Instance.deleted == True) | Instance.id.is_null(True)))
-                | ((Task.wanted == "running") & (Instance.on == False))
-                | ((Task.wanted == "paused") & (Instance.on == True))
-            )
-        )
-        found = []
-        for row in tx.rows(query):
-            task = plans.task(tx, row["id"])
-            wanted = "gone" if row["deleted"] in (True, None) else "running" if row["on"] else "paused"
-            if task is not None:
-                found.append((task, wanted if task.sent or wanted != "paused" else "gone"))
-        return found
-
-    def _switch(self, tx: Tx, idle: list[tuple[TaskRow, str]], now: Moment) -> None:
-        """Who stands still for long may find its streams given to others: then it needs another place."""
-        for task, wanted in idle:
-            if wanted != "running":
-                plans.change_task(tx, task.id, wanted=wanted, parked=False, changed_ms=now.wall_ms)
-        again = [task for task, wanted in idle if wanted == "running"]
-        if again:
-            abilities, known = packages.abilities(tx), devices.all_devices(tx)
-            hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now))
-            for task in again:
-                if hall.take_back(task):
-                    plans.change_task(tx, task.id, wanted="running", parked=False, changed_ms=now.wall_ms)
-                else:
-                    self._give_up(tx, task.id, now)
+            for wanted, rows in idle.items():
+                turning.wish(tx, rows, wanted, now.wall_ms)
+            return self._place(tx, wishes, shaken, now) if wishes or shaken else None
 
     # --- where to ----------------------------------------------------------------------------------------
 
-    def _place(self, tx: Tx, unplaced: list[InstanceRow], shaken: list[Shaken], now: Moment) -> float | None:
+    def _place(self, tx: Tx, wishes: list[Wish], shaken: list[Shaken], now: Moment) -> float | None:
         abilities, known = packages.abilities(tx), devices.all_devices(tx)
         rules = Policies(policies.policies(tx), abilities)
         moves, due = self._moves(tx, shaken, rules, now)
         wishes = [
             *(Wish(instance, _left(move, known)) for instance, move in moves.values()),
-            *(Wish(instance) for instance in unplaced),
+            *(wish for wish in wishes if wish.instance.id not in moves),
         ]
         if wishes:
             hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now))
             preempts = any(rules.priority(wish.instance).preempts for wish in wishes)
             held = [one for one in held_places(tx) if one.instance.id not in moves] if preempts else []
-            for decision in settle(wishes, hall, rules, held):
+            decided = settle(wishes, hall, rules, held)
+            going_on = [one.goes_on for one in decided if one.goes_on is not None]
+            turning.wish(tx, going_on, "running", now.wall_ms)
+            for decision in decided:
+                if decision.goes_on is not None:
+                    continue
                 move = moves.get(decision.instance.id, (None, Failover()))[1]
                 self._write(tx, decision, move, hall, known, now)
             dues = [one for one in (due, self._partings.next_due) if one is not None]
@@ -126,6 +97,8 @@ class Placement:
         instance = decision.instance
         for one in decision.evicts:
             self._give_up(tx, one.task, now)
+        if decision.leaves is not None:
+            self._give_up(tx, decision.leaves, now)
         if decision.preempted_by or instance.preempted_by:
             plans.change_instance(tx, instance.id, preempted_by=decision.preempted_by)
         if decision.place is None:

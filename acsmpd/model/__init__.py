@@ -6,6 +6,7 @@ Rooms hand these to each other. Times are UTC milliseconds (`*_ms`) or seconds (
 from __future__ import annotations
 
 from acsmpd.model.ledger import (
+    CARRIED,
     CopyRow,
     Device,
     InstanceRow,
@@ -58,6 +59,7 @@ from acsmpd.model.work import (
 
 __all__ = [
     "ACTIVE",
+    "CARRIED",
     "FAMILY_OF_TYPE",
     "LEAVING",
     "ONE_SERVICE",

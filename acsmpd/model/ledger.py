@@ -79,6 +79,10 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     ours: bool = True
 
 
+CARRIED = ("PENDING", "RUNNING")
+"""States in which a task takes its streams."""
+
+
 class TaskRow(Struct, frozen=True, kw_only=True):
     id: int
     instance_id: str
@@ -102,6 +106,11 @@ class TaskRow(Struct, frozen=True, kw_only=True):
     def weight(self) -> int:
         """Streams it takes: one for each capability."""
         return max(1, len(self.capabilities or ()))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is to stand still and its device has not let go of its streams yet."""
+        return self.wanted == "paused" and self.sent and self.status in CARRIED
 
 
 class InstanceRow(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from acsmpd.store.rows import insert, is_number, struct, structs, update
 from acsmpd.store.tables import Computility, Instance, InstanceEvent, Plan, Task, Turn
 
 YES, NO = True, False
+CHUNK = 500
+"""Values in one statement."""
 OWN_COLUMNS = (
     "ID", "Name", "Number", "Status", "Reason", "TaskID", "TaskName", "RestartPolicy", "AlgoServiceID",
     "ComputilityCode", "PriorityClass",
@@ -372,8 +374,8 @@ def unsettled_instances(tx: Tx) -> list[InstanceRow]:
     """All but those that run where they are to run, or stand still as they are to."""
     numbers = [row[0] for row in tx.sql(STILL)]
     found: list[InstanceRow] = []
-    for first in range(0, len(numbers), 500):
-        found += instances(tx, Instance.number.in_(numbers[first : first + 500]))
+    for first in range(0, len(numbers), CHUNK):
+        found += instances(tx, Instance.number.in_(numbers[first : first + CHUNK]))
     return found
 
 

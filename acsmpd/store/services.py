@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import JOIN, fn
 
-from acsmpd.model import CardShare, CopyRow, LoadRow, TaskRow
+from acsmpd.model import CARRIED, CardShare, CopyRow, LoadRow, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import struct, structs
 from acsmpd.store.tables import Copy, Load, Package, Service, Task
@@ -258,14 +258,20 @@ def tasks_on(tx: Tx, load_id: str) -> int:
 def used_streams(tx: Tx) -> dict[str, int]:
     """load id -> streams taken by tasks that are to run there or may still do so, one for each capability.
 
-    A task that has FINISHED takes none: its file has ended.
+    One that has finished takes none.
     """
-    return _streams(tx, (Task.wanted == "running") | ((Task.sent == YES) & (Task.wanted == "gone")))
+    return _streams(tx, (Task.wanted == "running") | _leaving())
 
 
 def leaving_streams(tx: Tx, but: Collection[int] = ()) -> dict[str, int]:
-    """load id -> those of them that are to go; without these tasks."""
-    return _streams(tx, (Task.sent == YES) & (Task.wanted == "gone") & Task.id.not_in(sorted(but)))
+    """load id -> those of them that are to go, or to stand still; without these tasks."""
+    return _streams(tx, _leaving() & Task.id.not_in(sorted(but)))
+
+
+def _leaving() -> Any:
+    """What the device may still carry: full it would refuse who comes before it has let go."""
+    going = (Task.wanted == "gone") | ((Task.wanted == "paused") & Task.status.in_(CARRIED))
+    return (Task.sent == YES) & going
 
 
 def stuck_streams(tx: Tx, tasks: Collection[int]) -> dict[str, int]:

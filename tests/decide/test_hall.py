@@ -416,9 +416,33 @@ def test_one_that_stood_still_has_its_place_back_if_there_is_room(row: dict[str,
     seats = [seat("load-1", used=3), seat("full", used=4), seat("endless", used=99, capacity=None)]
     here = known("d1") | {"c1": camera("c1"), "c2": camera("c2")}
     hall = Hall([], seats, here, {"c1": 1, "c2": 2})  # it is among those on a direct device
-    assert hall.take_back(task(**{"status": "PAUSED", **row})) is fits
+    assert hall.take_again(task(**{"status": "PAUSED", **row})) is fits
 
 
 def test_room_that_was_taken_back_is_not_given_twice() -> None:
     hall = Hall([], [seat("load-1", used=2)], known("d1"))
-    assert [hall.take_back(task(id=number, status="PAUSED")) for number in range(3)] == [True, True, False]
+    assert [hall.take_again(task(id=number, status="PAUSED")) for number in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("rests", "seats", "takes"),
+    [
+        ({}, [seat("load-1", used=3, capacity=4)], True),
+        ({}, [seat("load-1", used=4, capacity=4)], False),
+        ({"capabilities": ["A", "B"]}, [seat("load-1", used=3, capacity=4)], False),
+        ({}, [seat("load-1", used=9, capacity=None)], True),
+        ({"status": "RUNNING"}, [seat("load-1", used=4, capacity=4, leaving=1)], True),
+        ({"status": "FINISHED"}, [seat("load-1", used=4, capacity=4)], True),
+        ({"load_id": None}, [seat("load-1", used=4, capacity=4)], True),
+        ({"load_id": "gone"}, [seat("load-1", used=4, capacity=4)], True),
+    ],
+)
+def test_a_task_that_stood_still_goes_on_where_its_stream_is_free(
+    rests: dict[str, Any], seats: list[Seat], takes: bool
+) -> None:
+    hall = Hall([ability("A")], seats, known("d1"))
+    one = task(**{"wanted": "paused", "status": "PAUSED", **rests})
+    before = hall.soon(seats[0])
+    assert hall.take_again(one) is takes
+    counted = takes and one.load_id == "load-1" and one.status != "FINISHED"
+    assert hall.soon(seats[0]) == before - (one.weight if counted else 0)

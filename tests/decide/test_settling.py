@@ -14,7 +14,7 @@ from acsmpd.decide.hall import Hall
 from acsmpd.decide.policies import Policies
 from acsmpd.decide.settling import Decision, Held, Wish, settle
 from acsmpd.model import InstanceRow, Policy, PriorityClass, Seat
-from tests.decide.rows import QUICK, ability, instance, known, seat
+from tests.decide.rows import QUICK, ability, instance, known, seat, task
 
 INFO = {"RulesParams": [{"EventID": "INTRUSION"}]}
 CLASSES = tuple(PriorityClass(f"p{n}", n) for n in range(5))
@@ -76,6 +76,40 @@ def test_what_was_watched_comes_before_what_is_new_of_equal_priority() -> None:
     wishes = [Wish(one(1)), Wish(one(2), "moved from d9, which is lost"), Wish(one(3, 1))]
     found = settle(wishes, hall, RULES)
     assert [got.instance.id for got in found] == ["i3", "i2", "i1"]
+
+
+# --- what stood still ----------------------------------------------------------------------------------------
+
+
+def returning(
+    seats: list[Seat], number: int, priority: int = 0, holders: list[Held] | None = None
+) -> list[Decision]:
+    """Of somebody whose task rests on l1, and of a new one of priority 1."""
+    rests = task(id=77, instance_id=f"i{number}", load_id="l1", wanted="paused", status="PAUSED")
+    wishes = [Wish(one(number, priority), rests=rests), Wish(one(50, 1))]
+    return settle(wishes, Hall(ABLE, seats, known("d1", "d2")), RULES, holders or [])
+
+
+def test_it_goes_on_where_it_was() -> None:
+    found = {got.instance.id: got for got in returning([seat("l1", capacity=2)], 1)}
+    assert (found["i1"].goes_on, found["i1"].place, found["i1"].leaves) == (77, None, None)
+    assert found["i50"].place is not None
+    assert found["i50"].goes_on is None
+
+
+def test_a_higher_one_is_asked_first_and_it_waits_or_moves() -> None:
+    [high, low] = returning([seat("l1", capacity=1)], 1)
+    assert high.place is not None
+    assert (low.goes_on, low.leaves, low.place) == (None, 77, None)
+    assert low.reason == "all streams of the 1 fitting services are taken"
+    [_, low] = returning([seat("l1", capacity=1), seat("l2", on="d2", capacity=2)], 1)
+    assert low.place is not None
+    assert (low.leaves, low.place.device) == (77, "d2")
+
+
+def test_it_may_take_the_place_of_a_lower_one_that_came_meanwhile() -> None:
+    [first, *_] = returning([full()], 1, priority=3, holders=[held(11, one(9, 0))])
+    assert (first.leaves, [gone.task for gone in first.evicts]) == (77, [11])
 
 
 # --- pre-emption ---------------------------------------------------------------------------------------------

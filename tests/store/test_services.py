@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from acsmpd.store import services
+from acsmpd.store import plans, services
 from acsmpd.store.database import Store, Tx
 from acsmpd.store.tables import Copy, Load
 from tests.store.rows import CODE, NOW, OTHER, PACKAGE, add_load, add_package, add_task
@@ -244,7 +244,6 @@ def test_streams_taken_count_once_for_each_capability(store: Store) -> None:
         add_task(tx, capabilities=[], sent=True)
         add_task(tx, wanted="gone", sent=True)  # not deleted there yet
         add_task(tx, wanted="gone", sent=False)
-        add_task(tx, wanted="paused", sent=True)
         add_task(tx, load_id=None)
         add_task(tx, load_id="load-2", capabilities=["A"])
         for wanted in ("running", "gone"):
@@ -253,6 +252,32 @@ def test_streams_taken_count_once_for_each_capability(store: Store) -> None:
         assert services.leaving_streams(tx) == {"load-1": 1, "load-3": 1}
         tx.sql("DELETE FROM task WHERE load_id = 'load-3'")
         assert services.used_streams(tx) == {"load-1": 4, "load-2": 1}
+        assert services.leaving_streams(tx) == {"load-1": 1}
+
+
+@pytest.mark.parametrize(
+    ("task", "used", "leaving"),
+    [
+        ({"wanted": "paused", "sent": True, "status": "RUNNING"}, 1, 1),
+        ({"wanted": "paused", "sent": True, "status": "PENDING"}, 1, 1),
+        ({"wanted": "paused", "sent": True, "status": "PAUSED"}, 0, 0),
+        ({"wanted": "paused", "sent": True, "status": "FINISHED"}, 0, 0),
+        ({"wanted": "paused", "sent": False, "status": "PENDING"}, 0, 0),
+        ({"wanted": "running", "sent": True, "status": "ERROR"}, 1, 0),
+        ({"wanted": "running", "sent": True, "status": "FINISHED"}, 0, 0),
+        ({"wanted": "gone", "sent": True, "status": "PAUSED"}, 1, 1),
+    ],
+)
+def test_a_stream_is_taken_until_the_device_has_let_go(
+    store: Store, task: dict[str, Any], used: int, leaving: int
+) -> None:
+    with store.write() as tx:
+        row = add_task(tx, **task)
+        found = plans.task(tx, row)
+        assert services.used_streams(tx).get("load-1", 0) == used
+        assert services.leaving_streams(tx).get("load-1", 0) == leaving
+    assert found is not None
+    assert found.stopping is (task["wanted"] == "paused" and used == 1)
 
 
 def test_cards_are_held_while_a_load_is_wanted_or_may_run(store: Store) -> None:

@@ -1,0 +1,50 @@
+"""Tasks that are wanted otherwise than their instances: those that stop, those that go on, those that leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peewee import JOIN
+
+from acsmpd.model import InstanceRow, TaskRow
+from acsmpd.store.database import Tx
+from acsmpd.store.plans import CHUNK, NO, YES, instances, tasks
+from acsmpd.store.tables import Instance, Task
+
+
+def astray(tx: Tx) -> dict[str, list[int]]:
+    """Rows of tasks that are wanted otherwise than their instances, by how they are to be wanted.
+
+    gone: deleted, or nothing of it has left; paused: off; running: on again.
+    """
+    query = (
+        Task.select(Task.id, Task.sent, Instance.on, Instance.deleted)
+        .join(Instance, on=(Instance.id == Task.instance_id), join_type=JOIN.LEFT_OUTER)
+        .where(
+            ((Task.wanted != "gone") & ((Instance.deleted == YES) | Instance.id.is_null(YES)))
+            | ((Task.wanted == "running") & (Instance.on == NO))
+            | ((Task.wanted == "paused") & (Instance.on == YES))
+        )
+        .order_by(Task.id)
+    )
+    found: dict[str, list[int]] = {"gone": [], "paused": [], "running": []}
+    for row in tx.rows(query):
+        gone = row["deleted"] in (True, None) or not (row["on"] or row["sent"])
+        found["gone" if gone else "running" if row["on"] else "paused"].append(row["id"])
+    return found
+
+
+def wish(tx: Tx, task_row_ids: Sequence[int], wanted: str, now_ms: int) -> None:
+    """Wish the same for many tasks; a new wish is a fresh try, and what held up the old one says nothing any more."""
+    for first in range(0, len(task_row_ids), CHUNK):
+        some = Task.id.in_(task_row_ids[first : first + CHUNK])
+        tx.run(Task.update(wanted=wanted, parked=False, reason="", changed_ms=now_ms).where(some))
+
+
+def resting(tx: Tx, task_row_ids: Sequence[int]) -> list[tuple[InstanceRow, TaskRow]]:
+    """The instances of these tasks, each with the newest of its own."""
+    found: list[tuple[InstanceRow, TaskRow]] = []
+    for first in range(0, len(task_row_ids), CHUNK):
+        some = {one.instance_id: one for one in tasks(tx, Task.id.in_(task_row_ids[first : first + CHUNK]))}
+        found += [(one, some[one.id]) for one in instances(tx, Instance.id.in_(list(some)))]
+    return found
