@@ -56,7 +56,7 @@ def delete_copy(platform: Platform, call: Call) -> Reply:
                 f"cannot delete package {package_id} from {code}: its services run there: {named}"
             )
         for load in busy:
-            services.unwant_load(tx, load.id, call.now.wall_ms)
+            services.retire(tx, load.id, call.now.wall_ms)
         services.unwant_copy(tx, package_id, code, call.now.wall_ms)
     platform.wake()
     return Reply(settled=lambda tx: services.copy(tx, package_id, code) is None)

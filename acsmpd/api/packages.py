@@ -183,7 +183,7 @@ def delete_package(platform: Platform, call: Call) -> Reply:
             )
         for row in loads:
             if row["ours"]:
-                services.unwant_load(tx, row["id"], now)
+                services.retire(tx, row["id"], now)
             else:
                 plans.vacate(tx, row["id"], now)
         packages.delete(tx, package_id, now)

@@ -263,7 +263,7 @@ def _reconfigure(
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):
-        services.unwant_load(tx, load.id, now_ms)
+        services.retire(tx, load.id, now_ms)
         services.add_replica(tx, service["id"], package["id"], device.code, number, now_ms)
     return str(package["id"])
 
