@@ -30,6 +30,23 @@ def misfit(wishes: Sequence[Mapping[str, Any]], cards: Sequence[str] | None) -> 
     return f"its package asks for a card {asked}, the device has {', '.join(cards)}"
 
 
+def streams(wishes: Sequence[Mapping[str, Any]], xpu_type: str, cards: Sequence[str] | None) -> int | None:
+    """Streams one replica carries by its package's xpu entries, None when they do not say.
+
+    By the card it was given (`xpu_type`), else the least by those of its computility, else the least of all: of entries
+    for one card, such as for several resolutions, the first with a quota counts.
+    """
+    own = canonical_card(xpu_type)
+    there = [own] if own else list(cards or ())
+    told = [wish for wish in wishes if wish.get("stream_video_quota")]
+    found = [next((wish for wish in told if _fits(wish, card)), None) for card in there]
+    first: dict[str, Mapping[str, Any]] = {}
+    for wish in told:
+        first.setdefault(folded(_asked(wish)), wish)
+    meant = [wish for wish in found if wish is not None] or list(first.values())
+    return min((int(wish["stream_video_quota"]) for wish in meant), default=None)
+
+
 def _fits(wish: Mapping[str, Any], card: str) -> bool:
     accelerator, vendor = str(wish.get("accelerator") or ""), str(wish.get("vendor") or "")
     if accelerator and folded(canonical_card(accelerator) or accelerator) != folded(card):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -12,7 +11,7 @@ from acsmpd.decide import fitting, placement
 from acsmpd.decide.hall import Hall
 from acsmpd.decide.settling import Held
 from acsmpd.engine.core import Core
-from acsmpd.model import Ability, Device, ForeignStream, Seat
+from acsmpd.model import Ability, Device, ForeignStream, LoadRow, Seat
 from acsmpd.store import devices, foreign, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Package, Task
@@ -48,10 +47,17 @@ def seats_of(
     seen = devices.infos(tx) if any(wishes.values()) else {}
     cards = {code: fitting.cards_in(infos) for code, infos in seen.items()}
     origins = services.origins(tx)
+    own_limit = core.settings.runtime.stream_limit
+
+    def capacity(load: LoadRow) -> int | None:
+        """What the package says, else our own limit here, else unknown."""
+        told = fitting.streams(wishes.get(load.package_id, ()), load.xpu_type, cards.get(load.device))
+        return own_limit if told is None and load.device == core.local_code else told
+
     seats = [
         Seat(
             load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
-            used.get(load.id, 0), capacity(core, manifests.get(load.package_id), load.device),
+            used.get(load.id, 0), capacity(load),
             origins.get(load.service_id, ""), load.facility_id, load.ours,
             fitting.misfit(wishes.get(load.package_id, ()), cards.get(load.device)),
             leaving.get(load.id, 0), held.get(load.id, 0),
@@ -61,14 +67,6 @@ def seats_of(
     ]  # fmt: skip
     taken = placement.taken_by_others([*theirs, *_adrift(tx)], seats, abilities)
     return [replace(seat, used=seat.used + taken[seat.load_id]) for seat in seats]
-
-
-def capacity(core: Core, manifest: dict[str, Any] | None, device: str) -> int | None:
-    """Streams one replica carries: what the package says, else our own limit here, else unknown."""
-    for xpu in (manifest or {}).get("xpu") or []:
-        if xpu.get("stream_video_quota"):
-            return int(xpu["stream_video_quota"])
-    return int(core.settings.runtime.stream_limit) if device == core.local_code else None
 
 
 def held_places(tx: Tx) -> list[Held]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from acsmpd.decide.fitting import cards_in, misfit
+from acsmpd.decide.fitting import cards_in, misfit, streams
 
 
 def seen(*cards: Any) -> list[dict[str, Any]]:
@@ -56,3 +56,33 @@ def test_a_misfit_says_what_is_asked_and_what_is_there() -> None:
         [{"accelerator": "NVIDIA-A2", "vendor": "NVIDIA"}, {"vendor": "MLU"}], ("NVIDIA-T4", "AMD-MI300A")
     )
     assert said == "its package asks for a card NVIDIA-A2 or MLU, the device has NVIDIA-T4, AMD-MI300A"
+
+
+def told(accelerator: str, number: int, **more: Any) -> dict[str, Any]:
+    return {"vendor": "NVIDIA", "accelerator": accelerator, "stream_video_quota": number, **more}
+
+
+BIG, SMALL = told("NVIDIA-A100", 20), told("NVIDIA-A2", 2)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "given", "cards", "number"),
+    [
+        ([], "", ("NVIDIA-A2",), None),
+        ([{"vendor": "NVIDIA"}], "", ("NVIDIA-A2",), None),
+        ([BIG, SMALL], "", ("NVIDIA-A2",), 2),
+        ([BIG, SMALL], "", ("NVIDIA-A100",), 20),
+        ([SMALL, BIG], "", ("NVIDIA-A100",), 20),
+        ([BIG, SMALL], "", ("NVIDIA-A100", "NVIDIA-A2"), 2),
+        ([BIG, SMALL], "nvidia a100", ("NVIDIA-A100", "NVIDIA-A2"), 20),
+        ([BIG, SMALL], "a card of next year", ("NVIDIA-A100",), 20),
+        ([BIG, SMALL], "", None, 2),
+        ([BIG, SMALL], "", ("NVIDIA-T4",), 2),  # a misfit takes nothing anyway
+        ([BIG, told("NVIDIA-A100", 5, resolution="PIXELS_800W")], "", ("NVIDIA-A100",), 20),
+        ([told("NVIDIA-A100", 0), SMALL], "", ("NVIDIA-A2",), 2),
+        ([told("", 6)], "", ("NVIDIA-T4",), 6),
+        ([told("", 6)], "", None, 6),
+    ],
+)
+def test_a_service_carries_what_its_card_carries(wishes: Any, given: str, cards: Any, number: Any) -> None:
+    assert streams(wishes, given, cards) == number

@@ -263,6 +263,19 @@ def test_a_device_without_the_card_its_package_asks_for_takes_nothing(seated: Be
     assert tasks(seated) == [(CODE, "running", "load-1")]
 
 
+def test_a_service_takes_no_more_than_the_card_of_its_device_carries(seated: Bench) -> None:
+    entries = [("NVIDIA-A100", 20), ("NVIDIA-A2", 2)]
+    seated.package(
+        manifest={"xpu": [{"accelerator": card, "stream_video_quota": number} for card, number in entries]}
+    )
+    seated.device(info=[{"XpuMonitors": [{"XpuType": "NVIDIA A2"}]}])
+    for number in range(4):
+        seated.instance(f"i{number}")
+    place(seated)
+    assert [len(tasks(seated, f"i{number}")) for number in range(4)] == [1, 1, 0, 0]
+    assert seated.placement.waiting["i2"] == "all streams of the 1 fitting services are taken"
+
+
 def test_what_an_operator_entered_decides_which_is_near(seated: Bench) -> None:
     seated.device(
         OTHER, organisation="city/east", location={"Text": "gate", "Longitude": 116.4, "Latitude": 39.9}
