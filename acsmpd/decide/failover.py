@@ -17,16 +17,17 @@ DOUBLE = "double"
 class Spot(Struct, frozen=True):
     """A wanted place. `lost_seconds`: how long its computility has been lost, None if it is not lost.
 
-    `ends`: its service is not wanted any more.
+    `ends`: its service is not wanted any more; `refused`: its computility will not run it again.
     """
 
     task: TaskRow
     lost_seconds: float | None = None
     ends: bool = False
+    refused: bool = False
 
     @property
     def stands(self) -> bool:
-        return self.lost_seconds is None and not self.ends
+        return self.lost_seconds is None and not self.ends and not self.refused
 
 
 class Failover(Struct, frozen=True):
@@ -49,8 +50,10 @@ def fail_over(new: Spot, old: Spot | None, policy: Policy, *, movable: bool) -> 
             return Failover((over.task.id, *left.gone), left.moves, left.keeps, left.wait_seconds)
     if new.ends:
         return Failover(moves=new, keeps=old.task.id if old else None)
-    if new.lost_seconds is None or not movable:
+    if not movable or new.stands:
         return Failover()
+    if new.lost_seconds is None:
+        return Failover(moves=new, keeps=old.task.id if old else None)
     if new.lost_seconds < policy.delay_seconds:
         return Failover(wait_seconds=policy.delay_seconds - new.lost_seconds)
     keeps = old.task.id if old else new.task.id if policy.failover == DOUBLE else None

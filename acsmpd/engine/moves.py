@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from acsmpd.clock import Moment
 from acsmpd.decide.failover import Failover, Spot, fail_over
 from acsmpd.decide.policies import Policies
-from acsmpd.model import Device, Family, InstanceRow, TaskRow
+from acsmpd.model import Device, Family, InstanceRow, LoadRow, TaskRow
 from acsmpd.store import plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Task
@@ -40,32 +40,55 @@ class Losses:
         self._since = {code: self._since.get(code, now.mono) for code in lost}
 
     def shaken(self, tx: Tx, known: Mapping[str, Device], now: Moment) -> list[Shaken]:
-        """Instances with a place on a lost computility or an unwanted service, or with two places."""
+        """Instances with a place on a lost computility or on a service that ends or is refused, or with two."""
         self.look(known, now)
         lost = sorted(code for code in self._since if known[code].family not in NO_FAILOVER)
-        ending = {load.id for load in services.loads(tx, Load.wanted == False)}
-        endangered = Task.device.in_(lost) | Task.load_id.in_(sorted(ending))
+        unsteady = {load.id: load for load in services.loads(tx, _UNSTEADY)}
+        endangered = Task.device.in_(lost) | Task.load_id.in_(sorted(unsteady))
         at_risk = (Task.wanted == "running") & (Task.status != "FINISHED") & endangered  # that is an end
         pairs = Task.replaces.is_null(False) & (Task.wanted != "gone")
-        rows = [*plans.tasks(tx, pairs), *(plans.tasks(tx, at_risk) if lost or ending else [])]
-        replaced = {row.replaces for row in rows}
-        found: dict[int, Shaken] = {}
-        for row in rows:
-            if row.id in found or row.id in replaced:
+        rows = {row.id: row for row in plans.tasks(tx, pairs)}
+        if lost or unsteady:
+            rows |= {row.id: row for row in plans.tasks(tx, at_risk)}
+        replaced = {row.replaces for row in rows.values()}
+        wanted = _wanted(tx, sorted({row.instance_id for row in rows.values()}))
+        found = []
+        for row in rows.values():
+            if row.id in replaced or row.instance_id not in wanted:
                 continue  # of two places the newer one is the present one
-            instance = plans.instances(tx, Instance.id == row.instance_id)
-            if instance and instance[0].on and not instance[0].deleted:
-                old = plans.task(tx, row.replaces) if row.replaces is not None else None
-                kept = old if old is not None and old.wanted != "gone" else None
-                found[row.id] = Shaken(
-                    instance[0], self._spot(row, lost, ending, now),
-                    self._spot(kept, lost, ending, now) if kept else None,
-                )  # fmt: skip
-        return list(found.values())
+            old = plans.task(tx, row.replaces) if row.replaces is not None else None
+            kept = old if old is not None and old.wanted != "gone" else None
+            found.append(
+                Shaken(
+                    wanted[row.instance_id], self._spot(row, lost, unsteady, now),
+                    self._spot(kept, lost, unsteady, now) if kept else None,
+                )
+            )  # fmt: skip
+        return found
 
-    def _spot(self, task: TaskRow, lost: list[str], ending: set[str], now: Moment) -> Spot:
+    def _spot(self, task: TaskRow, lost: list[str], unsteady: Mapping[str, LoadRow], now: Moment) -> Spot:
         since = self._since[task.device] if task.device in lost else None
-        return Spot(task, None if since is None else now.mono - since, task.load_id in ending)
+        load = unsteady.get(task.load_id or "")
+        works = task.sent and task.status in ("RUNNING", "FINISHED")
+        return Spot(
+            task, None if since is None else now.mono - since,
+            ends=load is not None and not load.wanted, refused=load is not None and load.wanted and not works,
+        )  # fmt: skip
+
+
+_UNSTEADY = (Load.wanted == False) | ((Load.parked == True) & Load.status.not_in(("RUNNING", "OVERLOAD")))
+"""Services that end, and those that their computility has refused for good."""
+
+
+def _wanted(tx: Tx, instance_ids: Sequence[str]) -> dict[str, InstanceRow]:
+    """Those of these instances that are to run."""
+    found: dict[str, InstanceRow] = {}
+    for first in range(0, len(instance_ids), plans.CHUNK):
+        some = Instance.id.in_(instance_ids[first : first + plans.CHUNK])
+        found |= {
+            one.id: one for one in plans.instances(tx, some, Instance.on == True, Instance.deleted == False)
+        }
+    return found
 
 
 LET_GO_SECONDS = 120.0

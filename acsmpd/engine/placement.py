@@ -112,8 +112,8 @@ class Placement:
             plans.serve(tx, instance.id, hall.served_at(instance, decision.place.load_id))
 
     def _free(self, tx: Tx, move: Failover, known: dict[str, Device], now: Moment) -> None:
-        """A place whose service is being unloaded goes even when no other is free; a lost device keeps its."""
-        device = known.get(move.moves.task.device) if move.moves else None
+        """A place whose service is being unloaded goes even when no other is free; the others are kept."""
+        device = known.get(move.moves.task.device) if move.moves and move.moves.ends else None
         if move.moves is not None and device is not None and device.state not in ("lost", "gone"):
             self._give_up(tx, move.moves.task.id, now)
 
@@ -122,7 +122,7 @@ def _left(move: Failover, known: dict[str, Device]) -> str:
     """Why an instance leaves its last place."""
     code = move.moves.task.device if move.moves else ""
     device = known.get(code)
-    away = device is not None and device.state in ("lost", "gone")
-    return f"moved from {code}, " + (
-        f"which is {device.state}" if device and away else "where its service ends"
-    )
+    if device is not None and device.state in ("lost", "gone"):
+        return f"moved from {code}, which is {device.state}"
+    ends = move.moves is not None and move.moves.ends
+    return f"moved from {code}, where its service {'ends' if ends else 'was refused'}"

@@ -15,8 +15,10 @@ from tests.decide.rows import QUICK, task
 GAP, DOUBLE = Policy(), Policy(failover="double")
 
 
-def spot(row: int = 1, lost: float | None = None, ends: bool = False, **more: Any) -> Spot:
-    return Spot(task(id=row, **more), lost, ends)
+def spot(
+    row: int = 1, lost: float | None = None, ends: bool = False, refused: bool = False, **more: Any
+) -> Spot:
+    return Spot(task(id=row, **more), lost, ends, refused)
 
 
 def judged(new: Spot, old: Spot | None = None, policy: Policy = GAP, movable: bool = True) -> Failover:
@@ -41,6 +43,13 @@ def test_what_is_pinned_waits_for_its_computility_but_not_for_a_service_that_end
     assert judged(ends, policy=policy, movable=False) == Failover(moves=ends)
 
 
+@pytest.mark.parametrize("policy", [GAP, DOUBLE, Policy(delay_seconds=60)])
+def test_a_service_that_is_refused_is_left_at_once_but_not_by_what_is_pinned(policy: Policy) -> None:
+    refused = spot(refused=True, status="PENDING")
+    assert judged(refused, policy=policy) == Failover(moves=refused)
+    assert judged(refused, policy=policy, movable=False) == Failover()
+
+
 def test_the_delay_is_waited_out() -> None:
     patient = Policy(delay_seconds=60)
     assert judged(spot(lost=0.0), policy=patient) == Failover(wait_seconds=60)
@@ -59,6 +68,7 @@ def test_the_delay_is_waited_out() -> None:
         (spot(2), spot(1), DOUBLE, (1,)),  # both at once: the one that runs stays
         (spot(2, status="PENDING"), spot(1, ends=True), DOUBLE, (1,)),
         (spot(2, status="FINISHED"), spot(1, lost=5.0), DOUBLE, (1,)),
+        (spot(2, status="PENDING"), spot(1, refused=True), DOUBLE, ()),
         (spot(2, status="PENDING"), spot(1, lost=5.0), GAP, (1,)),  # the policy was changed
         (spot(2, status="PAUSED", wanted="paused"), spot(1, lost=5.0), DOUBLE, (1,)),
     ],
@@ -73,8 +83,8 @@ def test_when_the_second_is_lost_too_it_is_replaced_and_the_first_kept() -> None
 
 
 spots = st.builds(
-    lambda lost, ends, sent, status: spot(0, lost, ends, sent=sent, status=status),
-    st.none() | st.floats(0, 200), st.booleans(), st.booleans(),
+    lambda lost, ends, refused, sent, status: spot(0, lost, ends, refused, sent=sent, status=status),
+    st.none() | st.floats(0, 200), st.booleans(), st.booleans(), st.booleans(),
     st.sampled_from(["PENDING", "RUNNING", "ERROR", "PAUSED"]),
 )  # fmt: skip
 
@@ -92,9 +102,8 @@ def test_never_two_wanted_places_under_gap_and_never_more_than_two(
     for turn, (now_new, now_old, room) in enumerate(turns):
 
         def at(row: int, shown: Spot) -> Spot:
-            return Spot(
-                task(id=row, sent=shown.task.sent, status=shown.task.status), shown.lost_seconds, shown.ends
-            )
+            one = task(id=row, sent=shown.task.sent, status=shown.task.status)
+            return Spot(one, shown.lost_seconds, shown.ends, shown.refused)
 
         new = at(wanted[-1], now_new)
         old = at(wanted[0], now_old) if len(wanted) == 2 else None

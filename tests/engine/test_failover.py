@@ -225,6 +225,66 @@ def test_started_again_while_its_computility_is_lost_it_runs_elsewhere(works: Be
     assert wanted(works) == [OTHER]
 
 
+# --- a service that is refused for good ----------------------------------------------------------------------
+
+
+def both_live(works: Bench, passes: int) -> None:
+    for _ in range(passes):
+        works.presence.heard(CODE, works.clock.moment.mono)
+        live(works, OTHER, 1)
+
+
+def refuse_service(works: Bench) -> None:
+    """The service dies with its tasks, and its computility does not want it back."""
+    works.plant.boxes[CODE].services.clear()
+    works.plant.boxes[CODE].tasks.clear()
+    works.plant.before["load"] = [Permanent("the licence is over")] * 20
+    for _ in range(20):
+        both_live(works, 1)
+        if works.the_load().parked:
+            break
+    assert works.the_load().parked
+    both_live(works, 3)
+
+
+def test_work_leaves_a_service_that_is_refused_for_good(works: Bench) -> None:
+    two_devices(works)
+    refuse_service(works)
+    assert wanted(works) == [OTHER]
+    assert works.status() == ("RUNNING", "")
+    with works.store.read() as tx:
+        said = plans.shown(tx, "instance-1")["Reason"]
+    assert said.startswith(f"moved from {CODE}, where its service was refused: placed on {OTHER}")
+
+
+def test_with_no_other_place_it_stays_and_says_why_and_goes_on_with_a_new_wish(works: Bench) -> None:
+    works.running()
+    works.device(OTHER)
+    refuse_service(works)
+    assert wanted(works) == [CODE]
+    assert works.status() == ("PENDING", "its service is ERROR: the licence is over")
+    works.plant.before["load"].clear()
+    with works.store.write() as tx:
+        services.change_load(tx, "load-1", parked=False)
+    both_live(works, 6)
+    assert works.status() == ("RUNNING", "")
+
+
+def test_what_is_pinned_to_the_refused_service_stays(works: Bench) -> None:
+    two_devices(works)
+    works.change(service_id="service-load-1")
+    refuse_service(works)
+    assert wanted(works) == [CODE]
+
+
+def test_what_runs_in_spite_of_the_refusal_is_left_alone(works: Bench) -> None:
+    two_devices(works)
+    with works.store.write() as tx:
+        services.change_load(tx, "load-1", parked=True, status="ERROR")
+    works.placement.ensure(works.clock.moment)
+    assert wanted(works) == [CODE]
+
+
 # --- double -----------------------------------------------------------------------------------------------------
 
 
