@@ -42,6 +42,7 @@ class Member(Struct, frozen=True, kw_only=True):
     used: int
     order: int = 0
     of_many: bool = False  # one of several replicas of its service, the last
+    broken: bool = False
 
 
 class Ground(Struct, frozen=True, kw_only=True):
@@ -100,5 +101,9 @@ def grounds_for(grounds: Sequence[Ground], number: int) -> list[Ground]:
 
 
 def member_to_go(members: Sequence[Member]) -> Member | None:
-    """The one that carries least; of equals one of several of a service first, then the newest."""
-    return min(members, key=lambda one: (one.used, not one.of_many, -one.order, one.load_id), default=None)
+    """The one that carries least; of equals one that has failed first, one of several of a service, the newest."""
+
+    def key(one: Member) -> tuple[int, bool, bool, int, str]:
+        return (one.used, not one.broken, not one.of_many, -one.order, one.load_id)
+
+    return min(members, key=key, default=None)

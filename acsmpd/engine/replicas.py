@@ -44,10 +44,15 @@ class Group(Struct, frozen=True):
     def use(self) -> Use:
         sizes = [seat.capacity for seat in self.seats if seat.capacity is not None]
         return Use(
-            replicas=len(self.seats), broken=sum(load.parked or load.status == "ERROR" for load in self.loads),
+            replicas=len(self.seats), broken=sum(is_broken(load) for load in self.loads),
             used=sum(seat.used - seat.leaving for seat in self.seats), waiting=self.waiting,
             streams=min(sizes) if sizes and len(sizes) == len(self.seats) else None,
         )  # fmt: skip
+
+
+def is_broken(load: LoadRow) -> bool:
+    """Whether it has failed, for now or for good."""
+    return load.parked or load.status == "ERROR"
 
 
 def groups(core: Core, tx: Tx, rules: Sequence[Policy], known: dict[str, Device]) -> list[Group]:
@@ -133,10 +138,15 @@ def _near(instance: InstanceRow, keys: Sequence[Key]) -> Key:
 
 
 def grounds(core: Core, tx: Tx, group: Group, known: dict[str, Device]) -> list[Ground]:
-    """CADs and edge devices that have none of the package, and this box where a service of it runs already."""
+    """CADs and edge devices that have no service of the package, and this box where one of it runs already.
+
+    Not where somebody else put the file: only an operator's word makes that ours.
+    """
     package, region = group.key
-    files = {copy.device for copy in services.copies(tx, Copy.package_id == package, Copy.status == 3)}
+    held = services.copies(tx, Copy.package_id == package)
+    files = {copy.device for copy in held if copy.status == 3}
     taken = {load.device for load in services.loads(tx, Load.package_id == package)}
+    taken |= {copy.device for copy in held if not copy.ours}
     numbers = Counter(load.device for load in services.loads(tx, Load.wanted == True))
     row, infos = packages.get(tx, package), devices.infos(tx)
     xpu = (row["manifest"].get("xpu") if row else None) or ()
@@ -188,7 +198,7 @@ def members(tx: Tx, group: Group, known: dict[str, Device]) -> list[Member]:
             found.append(
                 Member(
                     load_id=seat.load_id, service_id=seat.service_id, device=seat.device,
-                    used=seat.used - seat.leaving, order=order, of_many=of_many,
+                    used=seat.used - seat.leaving, order=order, of_many=of_many, broken=is_broken(load),
                 )
             )  # fmt: skip
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from acsmpd.engine import replicas
 from acsmpd.engine.core import Core
 from acsmpd.engine.refusals import Refusals, ask_again
 from acsmpd.engine.replicas import Group, Key
-from acsmpd.model import Device, Policy
+from acsmpd.model import Device
 from acsmpd.store import alarms, devices, policies, services
 from acsmpd.store.database import Tx
 
@@ -61,22 +61,17 @@ class Scaler:
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
-            rules = policies.policies(tx)
-            scaled = any(rule.scaling is not None for rule in rules)
-            if not scaled and self._short == {} and not self._refused:
-                return None
-            changes, again = self._plan(tx, rules, now) if scaled else ([], [])
-        refused = {one.group.name: one.refused for one in changes if one.refused}
-        short = {one.group.name: one.lacking for one in changes if one.lacking}
-        told = (short, refused) == (self._short, self._refused)
-        if not told or again or any(one.grow or one.shrink for one in changes):
+            changes, again = self._plan(tx, now)
+        moves = any(one.grow or one.shrink for one in changes)
+        if again or moves or _told(changes) != (self._short, self._refused):
             with self._core.store.write() as tx:
+                changes, more = self._plan(tx, now)  # what an operator did meanwhile counts
                 for change in changes:
                     self._apply(tx, change, now)
-                for package, device in again:
+                for package, device in [*again, *more]:
                     ask_again(tx, package, device, now.wall_ms)
-                self._tell(tx, short, refused, now)
-        self._short, self._refused = short, refused
+                self._tell(tx, *_told(changes), now)
+        self._short, self._refused = _told(changes)
         ends = [self._changed[one.group.key] + pause for one in changes for pause in self._pauses(one.group)]
         return min((end for end in ends if end > now.mono), default=None)
 
@@ -85,8 +80,11 @@ class Scaler:
         refused = len(self._refusals.of(group))
         return [float(group.scaling.cooldown_seconds), pause_seconds(refused, group.scaling)]
 
-    def _plan(self, tx: Tx, rules: list[Policy], now: Moment) -> tuple[list[Change], list[tuple[str, str]]]:
+    def _plan(self, tx: Tx, now: Moment) -> tuple[list[Change], list[tuple[str, str]]]:
         """What changes, and (package, computility) of those that refused and are to be asked again."""
+        rules = policies.policies(tx)
+        if not any(rule.scaling is not None for rule in rules):
+            return [], []
         known = devices.all_devices(tx)
         found = replicas.groups(self._core, tx, rules, known)
         before = now.mono if self._short is None else float("-inf")
@@ -175,6 +173,12 @@ def told(refused: Mapping[str, str]) -> str:
     """Who refused it and why, in one sentence."""
     named = "; ".join(f"{code}: {why}" for code, why in sorted(refused.items())[:NAMED])
     return f"{len(refused)} computilities in a row have refused it ({named})"
+
+
+def _told(changes: Sequence[Change]) -> tuple[dict[str, int], dict[str, str]]:
+    """How many replicas each group lacks, and of which packages no further device is asked."""
+    short = {one.group.name: one.lacking for one in changes if one.lacking}
+    return short, {one.group.name: one.refused for one in changes if one.refused}
 
 
 def _words(group: Group) -> str:

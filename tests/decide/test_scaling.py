@@ -187,3 +187,18 @@ def test_of_equals_the_newest_goes() -> None:
     found = member_to_go([member("a", 0, order=0), member("c", 0, order=1), member("b", 0, order=2)])
     assert found is not None
     assert found.load_id == "b"
+
+
+def test_of_equals_one_that_has_failed_goes_first() -> None:
+    """Else the only one that works would go, and the broken one be left."""
+    some = [
+        member("a", 0, order=0, broken=True),
+        member("b", 0, order=1),
+        member("c", 0, order=2, of_many=True),
+    ]
+    found = member_to_go(some)
+    assert found is not None
+    assert found.load_id == "a"
+    found = member_to_go([member("a", 1, order=0, broken=True), member("b", 0, order=1)])
+    assert found is not None
+    assert found.load_id == "b"

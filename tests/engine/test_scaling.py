@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from acsmpd.clock import Moment
 from acsmpd.engine.scaling import REFUSED, SHORT, Scaler
 from acsmpd.faults import Permanent
-from acsmpd.model import Family, Scaling
+from acsmpd.model import Family, Scaling, SeenPackage
 from acsmpd.model import Load as LoadStep
 from acsmpd.store import devices, plans, services
+from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load
 from tests.engine.bench import INFO, SITE, Bench
 from tests.engine.test_failover import put_policy, wanted
@@ -145,6 +147,48 @@ def test_a_device_that_cannot_take_it_is_not_asked(scaled: Bench, other: dict[st
     policy(scaled, min_replicas=2)
     scaled.scaler.ensure(scaled.clock.moment)  # type: ignore[attr-defined]
     assert loads(scaled) == [CODE]
+
+
+def test_a_device_where_somebody_else_put_the_file_is_not_asked(scaled: Bench) -> None:
+    scaled.plant.boxes[OTHER].packages[PACKAGE] = SeenPackage(package_id=PACKAGE)
+    go(scaled, 3, 15)
+    assert scaled.foreign(OTHER) == [("package", PACKAGE)]
+    policy(scaled, min_replicas=2)
+    go(scaled, 4)
+    assert loads(scaled) == [CODE]
+    assert scaled.foreign(OTHER) == [("package", PACKAGE)]
+    assert scaled.plant.told(OTHER) == []
+
+
+def test_what_an_operator_does_between_look_and_deed_counts(scaled: Bench) -> None:
+    """Two services of a package on one CAD would unload each other."""
+
+    class Slow(Scaler):
+        looks = 0
+
+        def _plan(self, tx: Tx, now: Moment) -> Any:
+            found = super()._plan(tx, now)
+            self.looks += 1
+            if self.looks == 1:
+                assert [ground.device for change in found[0] for ground in change.grow] == [OTHER]
+                scaled.load("load-2", OTHER)
+            return found
+
+    policy(scaled, min_replicas=2)
+    Slow(scaled.core).ensure(scaled.clock.moment)
+    assert loads(scaled) == [CODE, OTHER]
+
+
+def test_the_one_that_works_stays_when_a_broken_one_can_go(scaled: Bench) -> None:
+    scaled.load("load-2", OTHER)
+    go(scaled, 6)
+    scaled.plant.before["load"] = [Permanent("the licence is over")] * 20
+    scaled.plant.boxes[CODE].services.clear()
+    for _ in range(14):
+        scaled.presence.heard(OTHER, scaled.clock.moment.mono)
+        go(scaled, 1, 15)
+    assert loads(scaled) == [OTHER]
+    assert scaled.the_load("load-2").status == "RUNNING"
 
 
 def test_a_lost_device_does_not_count_and_its_streams_wait(scaled: Bench) -> None:
