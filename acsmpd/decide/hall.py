@@ -201,17 +201,21 @@ class Hall:
             return self._first(instance, options, strategy)
         free = [one for one in options if self.free(one.seat) >= one.weight]
         close = self._foremost(free, strategy, stream)
-        near = {one.seat.device: nearness.apart(stream, self._where[one.seat.device]) for one in close}
-        return min(close, key=self._key(near, strategy), default=None)
+        near = {
+            code: nearness.apart(stream, self._where[code]) for code in {one.seat.device for one in close}
+        }
+        least = min(near.values(), default=None)
+        nearest = [one for one in close if near[one.seat.device] == least]
+        return min(nearest, key=self._key(near, strategy), default=None)
 
     def _foremost(self, free: Sequence[Option], strategy: str, stream: nearness.Where | None) -> list[Option]:
         """Those that are the best by what comes first in the order: only for them a distance is worth its price."""
         rank = min((one.rank for one in free), default=0)
         first = [one for one in free if one.rank == rank]
         if strategy == NEAREST and stream is not None:
-            weighed: list[tuple[Any, Option]] = [
-                (nearness.steps_apart(stream, self._where[one.seat.device]), one) for one in first
-            ]
+            codes = {one.seat.device for one in first}
+            steps = {code: nearness.steps_apart(stream, self._where[code]) for code in codes}
+            weighed: list[tuple[Any, Option]] = [(steps[one.seat.device], one) for one in first]
         else:
             sign = -1 if strategy == PACK else 1
             weighed = [(sign * self._share(one.seat), one) for one in first]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from acsmpd.decide import hall as hall_module
+from acsmpd.decide import nearness
 from acsmpd.decide.hall import NEAREST, PACK, SPREAD, Hall
 from acsmpd.model import Ability, Device, Family, InstanceRow, Place, Seat
 from tests.decide.rows import QUICK, ability, device, instance, known, seat, task, wants
@@ -446,3 +447,30 @@ def test_a_task_that_stood_still_goes_on_where_its_stream_is_free(
     assert hall.take_again(one) is takes
     counted = takes and one.load_id == "load-1" and one.status != "FINISHED"
     assert hall.soon(seats[0]) == before - (one.weight if counted else 0)
+
+
+@pytest.mark.parametrize("strategy", [SPREAD, PACK, NEAREST])
+def test_how_far_a_device_is_costs_once_for_all_its_services(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of streams that tell where they are wait for this, and everybody who writes with them."""
+    asked: Counter[str] = Counter()
+    whole, steps = nearness.apart, nearness.steps_apart
+
+    def counted(stream: Any, there: Any) -> Any:
+        asked["apart"] += 1
+        return whole(stream, there)
+
+    def counted_steps(stream: Any, there: Any) -> Any:
+        asked["steps"] += 1
+        return steps(stream, there)
+
+    seats = [seat(f"l{device}{n}", on=f"d{device}") for device in range(3) for n in range(9)]
+    monkeypatch.setattr(nearness, "apart", counted)
+    monkeypatch.setattr(nearness, "steps_apart", counted_steps)
+    stream = {"Url": "rtsp://x", "Location": {"Longitude": 116.0, "Latitude": 39.0}}
+    info = {**wants("INTRUSION").info, "StreamOptions": {"VideoStreamOptions": stream}}
+    found = chosen(instance(info=info), [ability("A")], seats, known("d0", "d1", "d2"), strategy=strategy)
+    assert found.load_id == "l00"
+    assert asked["apart"] <= 3 + 1  # and once for the words
+    assert asked["steps"] <= 3 + 3 + 1
