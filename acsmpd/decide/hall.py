@@ -78,7 +78,8 @@ class Hall:
         if best is None:
             waits = f"all streams of the {len(options)} fitting services are taken"
             return self._direct(instance, waits)
-        return self.place_at(best, self._how(instance, best, strategy, stream))
+        how = self._how(instance, best, strategy, stream, alone=len(options) == 1)
+        return self.place_at(best, how)
 
     def take(self, place: Place) -> None:
         """Count what is placed there."""
@@ -268,12 +269,20 @@ class Hall:
         used = self._used[seat.load_id]
         return f"{used} of {seat.capacity}" if seat.capacity is not None else f"{used}"
 
-    def _how(self, instance: InstanceRow, best: Option, strategy: str, stream: nearness.Where | None) -> str:
+    def _how(
+        self,
+        instance: InstanceRow,
+        best: Option,
+        strategy: str,
+        stream: nearness.Where | None,
+        *,
+        alone: bool,
+    ) -> str:
         if instance.device or instance.service_id:
             pin = "ComputilityCode" if instance.device else "AlgoServiceID"
             how = f"where its {pin} wants it"
         elif best.rivals == 1:
-            how = "the only fitting service" if best.rank == 0 else "the best service with room"
+            how = "the only fitting service" if alone else "the best service with room"
         else:
             how = f"{BEST[strategy]} of {best.rivals} services"
         if stream is not None:

@@ -258,6 +258,15 @@ def test_a_place_says_why(more: Any, seats: list[Seat], reason: str) -> None:
     assert chosen(wants("INTRUSION", **more), [ability("A")], seats, known("d1", "d2")).reason == reason
 
 
+def test_the_only_one_of_the_best_version_is_not_called_the_only_one() -> None:
+    abilities = [ability("A"), ability("B", "p2", "2.0")]
+    seats = [seat("l1"), seat("l2", "p2", capacity=1)]
+    found = chosen(wants("INTRUSION"), abilities, seats, known("d1"))
+    assert found.reason == "placed on d1: 0 of 1 streams taken, the best service with room"
+    found = chosen(wants("INTRUSION"), abilities, [seats[0], replace(seats[1], used=1)], known("d1"))
+    assert found.reason == "placed on d1: 0 of 4 streams taken, the best service with room"
+
+
 def test_a_direct_device_says_why() -> None:
     here = {"c1": camera(capabilities=["INTRUSION"], stream_limit=3)}
     found = chosen(wants("INTRUSION"), [], [], here, {"c1": 1})
