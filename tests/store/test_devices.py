@@ -83,3 +83,14 @@ def test_claims_of_one_code_stand_side_by_side(store: Store) -> None:
         assert [row["address"] for row in devices.claims(tx, CODE)] == ["10.0.0.1", "10.0.0.2"]
         assert devices.drop_claims(tx, Claim.code == CODE, Claim.address == "10.0.0.2") == 1
         assert [row["address"] for row in devices.claims(tx)] == ["10.0.0.1", "10.0.0.3"]
+
+
+def test_what_a_computility_was_seen_to_be_is_not_read_where_it_does_not_matter(store: Store) -> None:
+    """All devices are read several times in every pass: what none of that looks at may be long."""
+    with store.write() as tx:
+        add_device(tx, location={"Text": "city"}, maintenance=True)
+        tx.sql("UPDATE computility SET info = 'what no JSON is'")
+        seen = [devices.device(tx, CODE), devices.all_devices(tx)[CODE], *devices.some(tx, [CODE])]
+    assert seen == [seen[0]] * 3
+    assert seen[0] is not None
+    assert (seen[0].location, seen[0].maintenance) == ({"Text": "city"}, True)
