@@ -21,7 +21,7 @@ SPREAD, PACK, NEAREST = "spread", "pack", "nearest"
 BEST = {SPREAD: "the least taken", PACK: "the fullest with room", NEAREST: "the nearest with room"}
 Asked = tuple[Any, ...]
 REMEMBERED = 500
-"""Kinds of work whose options are kept: each may have one for every service there is."""
+"""Kinds of work whose options are kept, the first that come: each may have one for every service there is."""
 NAMED = 3
 """Computilities that a reason names one by one."""
 
@@ -154,12 +154,14 @@ class Hall:
     def ready(self, instance: InstanceRow) -> list[Option] | str:
         """Services that could carry it, were a stream free there; or why there are none."""
         key = _asked(instance)
-        if key not in self._options:
-            if len(self._options) >= REMEMBERED:
-                self._options.clear()
-                self._heaps.clear()
-            self._options[key] = self._find(instance)
-        return self._options[key]
+        found = self._options.get(key)
+        if found is None:
+            found = self._find(instance)
+            if (
+                len(self._options) < REMEMBERED
+            ):  # to forget others for it would serve nobody: they come in turn
+                self._options[key] = found
+        return found
 
     def _find(self, instance: InstanceRow) -> list[Option] | str:
         by_event = candidates(instance, self._abilities)
@@ -231,6 +233,8 @@ class Hall:
         """
         key = self._key(None, strategy)
         asked = (_asked(instance), strategy)
+        if asked[0] not in self._options:
+            return min((one for one in options if self.free(one.seat) >= one.weight), key=key, default=None)
         if asked not in self._heaps:
             self._heaps[asked] = sorted((key(one), one) for one in options)
         heap = self._heaps[asked]

@@ -394,6 +394,28 @@ def test_more_kinds_of_work_than_are_remembered_get_the_same_places(monkeypatch:
     assert all_places() == plenty
 
 
+def test_one_kind_too_many_does_not_make_all_others_be_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They come in turn: whichever was forgotten for it is the next to come."""
+    looks: Counter[str] = Counter()
+    plain = hall_module.candidates
+
+    def counted(one: InstanceRow, abilities: Sequence[Ability]) -> Any:
+        looks[one.info["RulesParams"][0]["EventID"]] += 1
+        return plain(one, abilities)
+
+    monkeypatch.setattr(hall_module, "candidates", counted)
+    monkeypatch.setattr(hall_module, "REMEMBERED", 2)
+    hall = Hall([ability("A", event_ids=("E1", "E2", "E3"))], [seat("l1", capacity=99)], known("d1"))
+    for _ in range(5):
+        for event in ("E1", "E2", "E3"):
+            found = hall.place(wants(event))
+            assert isinstance(found, Place)
+            hall.take(found)
+    assert looks == {"E1": 1, "E2": 1, "E3": 5}
+
+
 def test_a_place_that_was_given_up_is_found_again() -> None:
     """One that was full has been put out of sight."""
     hall = Hall([ability("A")], [seat("l1", capacity=1)], known("d1"))
