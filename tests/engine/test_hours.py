@@ -123,6 +123,25 @@ def test_a_clock_that_is_set_is_followed_once(works: Bench, seconds: int, sign: 
     assert works.plant.steps == []
 
 
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "UTC", "Europe/Brussels"])
+def test_a_night_of_two_windows_is_one_run(tmp_path: Path, zone: str) -> None:
+    """22:00 to 06:00 is switched on once and off once, every night of the week (R30), the one of summer time too."""
+    made = Bench(tmp_path / "night", site_timezone=zone)
+    week = [f"{day},{hours}" for day in range(1, 8) for hours in ("22:00,24:00", "00:00,06:00")]
+    plan_id = plan(made, week)
+    hours, seen = Hours(made.core), []
+    noon = int(datetime(2026, 3, 23, 12, 0, tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+    for minute in (hour * 60 + around for hour in range(7 * 24) for around in (-1, 0, 1)):
+        now = at(noon + minute * 60_000, 1000.0 + minute * MINUTE)
+        hours.ensure(now)
+        is_on = made.row(f"{plan_id}-0").on
+        if is_on is not (seen[-1][0] if seen else False):
+            local = datetime.fromtimestamp(now.wall_ms / 1000, ZoneInfo(zone))
+            seen.append((is_on, f"{local:%H:%M}"))
+    assert seen == [(True, "22:00"), (False, "06:00")] * 7
+    made.close()
+
+
 def test_a_stopped_instance_and_a_stopped_plan_stay_off(works: Bench) -> None:
     stopped = plan(works, ["1,00:00,24:00"], started=False)
     off = plan(works, ["1,00:00,24:00"])

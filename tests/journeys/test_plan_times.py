@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -122,6 +124,54 @@ def test_starting_and_stopping_outside_the_hours(spot: tuple[Site, FakeCad]) -> 
     assert (task["Status"], counts(task)) == ("OFF", (0, 0, 0, 1, 0))
     assert not cad.running_tasks()
     gone(site, cad, plan)
+
+
+def test_starting_what_runs_has_no_effect(spot: tuple[Site, FakeCad]) -> None:
+    """No error, and nothing the device would notice: of a plan with hours as of an inspection in its round."""
+    site, cad = spot
+    plan = site.client.fine("POST", PLANS, periodic(stream(1), PlanDayTime=opened()))
+    rounds = site.client.fine("POST", PLANS, inspective(stream(2), AutoStart=True))
+    wait_until(lambda: len(cad.running_tasks()) == 2, what="both")
+    tasks = list(cad.tasks)
+    infos = site.until(f"{PLANS}/{plan}", lambda data: data["RunningCount"] == 1)["AlgoTaskInfos"]
+    site.until(f"{PLANS}/{rounds}", lambda data: data["RunningCount"] == 1)
+    mark = len(cad.calls())
+    for number in (plan, rounds):
+        site.client.fine("POST", f"{PLANS}/{number}/Start")
+    site.client.fine("POST", "/ACSMP/TaskInstances/Start", {"IDs": [infos[0]["ID"]]})
+    seen = len(cad.calls("POST", "/CAD/AlgoTasks:search"))
+    wait_until(lambda: len(cad.calls("POST", "/CAD/AlgoTasks:search")) >= seen + 2, what="looks")
+    told = [call.path for call in cad.calls()[mark:] if call.path.startswith("/CAD/AlgoTasks")]
+    assert set(told) == {"/CAD/AlgoTasks:search"}
+    assert list(cad.tasks) == tasks
+    shown = site.client.fine("GET", f"{PLANS}/{plan}")
+    assert (shown["Status"], counts(shown)) == ("ON", (0, 0, 1, 0, 0))
+    site.client.fine("DELETE", f"{PLANS}/{plan}?Wait=20")
+    gone(site, cad, rounds)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "UTC", "Europe/Brussels"])
+def test_the_next_start_and_stop_are_told_in_the_zone_of_the_site(tmp_path: Path, zone: str) -> None:
+    """What an operator reads is what the box goes by (R31)."""
+    with running(tmp_path / "data", site_timezone=zone) as site:
+        today = datetime.now(ZoneInfo(zone)).isoweekday()
+        days = [(today + shift - 1) % 7 + 1 for shift in range(7)]
+        later = site.client.fine("POST", PLANS, periodic(PlanDayTime=[f"{days[2]},07:30,09:00"]))
+        now = site.client.fine(
+            "POST", PLANS, periodic(PlanDayTime=[f"{day},00:00,24:00" for day in days[:6]])
+        )
+        soon, runs = (site.client.fine("GET", f"{PLANS}/{plan}") for plan in (later, now))
+        told = datetime.strptime(soon["NextStartDate"], "%Y-%m-%d %H:%M:%S")
+        assert (told.isoweekday(), f"{told:%H:%M:%S}") == (days[2], "07:30:00")
+        assert 0 < (told - datetime.now(ZoneInfo(zone)).replace(tzinfo=None)).days + 1 <= 3
+        told = datetime.strptime(runs["NextStopDate"], "%Y-%m-%d %H:%M:%S")
+        assert (told.isoweekday(), f"{told:%H:%M:%S}") == (days[6], "00:00:00")
+        created = datetime.strptime(runs["CreatedDate"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+        assert abs((created - datetime.now(timezone.utc)).total_seconds()) < 600
+        assert (runs["StartingCount"], soon["StoppedCount"]) == (
+            1,
+            1,
+        )  # the one waits for a place, not for its hours
 
 
 def test_an_inspection_goes_its_rounds_and_ends_by_itself(spot: tuple[Site, FakeCad]) -> None:
