@@ -11,7 +11,7 @@ from peewee import JOIN, fn
 from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import insert, is_number, struct, structs, update
-from acsmpd.store.tables import Computility, Instance, InstanceEvent, Plan, Task, Turn
+from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task, Turn
 
 YES, NO = True, False
 CHUNK = 500
@@ -321,18 +321,19 @@ def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, An
     return tx.rows(query if task_row_id is None else query.where(Task.id == task_row_id))
 
 
+LEAVING = """
+    SELECT EXISTS (
+        SELECT 1 FROM task t LEFT JOIN computility c ON c.code = t.device
+        WHERE t.instance_id = ? AND t.id != ? AND t.wanted = 'gone' AND t.sent AND (
+            t.device = ?
+            OR (t.status IN ('RUNNING', 'PENDING') AND c.state = 'online' AND c.enabled AND c.approved)))
+"""
+
+
 def is_leaving(tx: Tx, task: TaskRow) -> bool:
-    """Whether an earlier task of the same instance has to go first: one on the same device, or one that another
-    runs that can be told to end it."""
-    there = Computility.select(Computility.code).where(
-        Computility.state == "online", Computility.enabled == YES, Computility.approved == YES
-    )
-    runs = Task.status.in_(("RUNNING", "PENDING")) & Task.device.in_(there)
-    query = Task.select(Task.id).where(
-        Task.instance_id == task.instance_id, Task.id != task.id, Task.wanted == "gone", Task.sent == YES,
-        (Task.device == task.device) | runs,
-    )  # fmt: skip
-    return tx.row(query) is not None
+    """Whether an earlier task of the same instance has to go first: one on the same device, or one that another runs
+    that can be told to end it. Asked of every task that is to begin, so said by hand."""
+    return bool(tx.sql(LEAVING, task.instance_id, task.id, task.device)[0][0])
 
 
 def starting_on(tx: Tx) -> set[str]:

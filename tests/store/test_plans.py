@@ -12,7 +12,7 @@ from acsmpd.store import plans
 from acsmpd.store.database import Store, Tx
 from acsmpd.store.rows import Page, packed_page_of
 from acsmpd.store.tables import Instance, InstanceEvent, Task
-from tests.store.rows import CODE, NOW, OTHER, add_instance, add_load, add_task
+from tests.store.rows import CODE, NOW, OTHER, add_device, add_instance, add_load, add_task
 
 
 def add_plan(tx: Tx, name: str = "gate") -> int:
@@ -261,3 +261,34 @@ def test_a_place_given_is_a_task_that_is_to_run(store: Store) -> None:
         )  # fmt: skip
         given, added = tx.rows(Task.select().order_by(Task.id))
     assert {**given, "id": 0} == {**added, "id": 0}
+
+
+GOING = {"wanted": "gone", "sent": True, "status": "RUNNING"}
+
+
+@pytest.mark.parametrize(
+    ("other", "device", "first"),
+    [
+        (GOING, {}, True),
+        ({**GOING, "status": "PENDING"}, {}, True),
+        ({**GOING, "status": "PAUSED"}, {}, False),
+        ({**GOING, "sent": False}, {}, False),
+        ({**GOING, "wanted": "running"}, {}, False),
+        (GOING, {"state": "lost"}, False),
+        (GOING, {"state": "unreachable"}, False),
+        (GOING, {"enabled": False}, False),
+        ({**GOING, "instance_id": "instance-2"}, {}, False),
+        ({**GOING, "status": "PAUSED", "device": CODE}, {"state": "lost"}, True),
+    ],
+)
+def test_a_task_begins_when_the_one_before_it_has_gone_where_that_can_be_told(
+    store: Store, other: dict[str, Any], device: dict[str, Any], first: bool
+) -> None:
+    with store.write() as tx:
+        for code in (CODE, OTHER):
+            add_device(tx, code, **device)
+        task = plans.task(tx, add_task(tx))
+        add_task(tx, **{"device": OTHER, **other})
+    assert task is not None
+    with store.read() as tx:
+        assert plans.is_leaving(tx, task) is first
