@@ -148,7 +148,8 @@ def _task_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     if instance is None:
         return None
     info = info_to_send(core, instance, task.labels, peer)
-    if instance["type"] == "IMAGE_REALTIME" and pipelines.run_of(tx, instance["id"]) is not None:
+    run = pipelines.run_of(tx, instance["id"]) if instance["type"] == "IMAGE_REALTIME" else None
+    if run is not None and run["picture"] is not None:
         link = peers.picture_link(core, peers.base_url_for(core, _host_of(peer)), instance["id"])
         info["StreamOptions"] = {"VideoStreamOptions": {"Url": link}}
     if kind == "update_task":

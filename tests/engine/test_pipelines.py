@@ -513,3 +513,14 @@ def test_a_picture_that_was_looked_at_may_start_a_task_on_the_stream_it_came_fro
     assert (last["type"], last["capability"]) == ("VIDEO_REALTIME", "B")
     assert last["info"]["StreamOptions"] == stream("rtsp://10.0.0.9/1")["StreamOptions"]
     assert [row["stream"] for row in works.runs()] == ["rtsp://10.0.0.9/1"] * 2
+
+
+def test_a_task_for_a_stream_of_pictures_gets_that_stream(works: Works) -> None:
+    """Only what is handed on has a link; a plan of IMAGE_REALTIME has an address of its own."""
+    address = "http://10.0.0.9/picture.jpg"
+    works.instance("images", info=stream(address), type="IMAGE_REALTIME")
+    works.run(6)
+    works.pipeline()
+    works.result("images")
+    works.run(4, seconds=0.2)
+    assert [info["StreamOptions"]["VideoStreamOptions"]["Url"] for info in sent(works)] == [address] * 2
