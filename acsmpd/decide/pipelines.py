@@ -7,6 +7,7 @@ so can never feed itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from acsmpd.decide.streams import stream_url_of
 TASK, PICTURE = "TASK", "PICTURE"
 PENDING, RUNNING, DONE, FAILED = "PENDING", "RUNNING", "DONE", "FAILED"
 ACTIVE = (PENDING, RUNNING)
+
+Key = tuple[str, str]
+"""A pipeline's id and a stream: what has its own rate and, of Action TASK, one run at a time."""
 
 STALE_SECONDS = 60.0
 """A result that came so long ago sets nothing going: what it saw is over."""
@@ -54,6 +58,29 @@ class Seen(Struct, frozen=True, kw_only=True):
     type: str  # of the instance
     info: dict[str, Any]
     stream_device_id: str = ""
+
+
+class Last(Struct, frozen=True):
+    """The newest run of a pipeline for a stream. `goes_on`: its task runs, or is to, as the pipeline says now."""
+
+    id: int
+    matched_ms: int
+    goes_on: bool
+
+
+class Counted(Struct, kw_only=True):
+    """A run that is to begin, or goes on for what counted. `run`: its id, None for one that begins.
+
+    `picture`: the place of the one that is handed on; `is_blank`: there is none to hand on.
+    """
+
+    pipeline: Pipeline
+    result: Seen
+    run: int | None = None
+    picture: int | None = None
+    is_blank: bool = False
+    matches: int = 1
+    matched_ms: int
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -132,6 +159,72 @@ def is_due(last_ms: int | None, received_ms: int, interval_seconds: int) -> bool
     return last_ms is None or not 0 <= received_ms - last_ms < interval_seconds * 1000
 
 
+def may_begin(active: int, here: int, most: int) -> bool:
+    """Whether one more run may begin. `here`: those of the same pipeline for the same stream; they get no more than
+    half of all, so that one that never rests leaves room for the others."""
+    return active < most and (here == 0 or active < most // 2)
+
+
+class Tally:
+    """What the results of one pass set going, counted one after the other.
+
+    `last`: by (pipeline id, stream); `active`: the same of every run under way; `most`: runs there may be.
+    """
+
+    def __init__(self, last: Mapping[Key, Last], active: Iterable[Key], most: int) -> None:
+        self._last, self._active, self._most = last, Counter(active), most
+        self._now: dict[Key, Counted] = {}
+        self._matched_ms: dict[Key, int] = {}
+        self.counted: list[Counted] = []
+        self.begun = 0
+        self.skipped: Counter[str] = Counter()
+        """pipeline id -> results that would have begun one run too many"""
+
+    @property
+    def did_anything(self) -> bool:
+        return bool(self.counted or self.skipped)
+
+    def count(self, pipeline: Pipeline, result: Seen, pictures: Iterable[int] = ()) -> None:
+        """One that fulfils the conditions. `pictures`: the places of those that are kept."""
+        key, last = (pipeline.id, stream_of(result)), self._last.get((pipeline.id, stream_of(result)))
+        before = self._matched_ms.get(key, last.matched_ms if last else None)
+        if not is_due(before, result.received_ms, pipeline.interval_seconds):
+            return
+        under_way = self._now.get(key)
+        if pipeline.action == TASK and under_way is None and last is not None and last.goes_on:
+            under_way = Counted(
+                pipeline=pipeline, result=result, run=last.id, matches=0, matched_ms=result.received_ms
+            )
+            self._now[key] = under_way
+            self.counted.append(under_way)
+        if under_way is not None:
+            under_way.matches, under_way.matched_ms = under_way.matches + 1, result.received_ms
+            self._matched_ms[key] = result.received_ms
+        else:
+            self._begin(key, pipeline, result, pictures)
+
+    def _begin(self, key: Key, pipeline: Pipeline, result: Seen, pictures: Iterable[int]) -> None:
+        picture = picture_of(result.body, pictures) if pipeline.action == PICTURE else None
+        is_blank = pipeline.action == PICTURE and picture is None
+        if not is_blank and not may_begin(self._active.total(), self._active[key], self._most):
+            self.skipped[pipeline.id] += 1
+            return
+        begins = Counted(
+            pipeline=pipeline,
+            result=result,
+            picture=picture,
+            is_blank=is_blank,
+            matched_ms=result.received_ms,
+        )
+        self.counted.append(begins)
+        self.begun += 1
+        self._matched_ms[key] = result.received_ms
+        if pipeline.action == TASK:
+            self._now[key] = begins
+        if not is_blank:
+            self._active[key] += 1
+
+
 # --- what they set going -----------------------------------------------------------------------------------
 
 
@@ -163,6 +256,12 @@ def info_of(pipeline: Pipeline, result: Seen, picture: str = "") -> dict[str, An
 def type_of(pipeline: Pipeline, result: Seen) -> str:
     """The kind of task."""
     return "IMAGE_REALTIME" if pipeline.action == PICTURE else result.type
+
+
+def is_as_said(pipeline: Pipeline, capability: str, info: Mapping[str, Any]) -> bool:
+    """Whether a task that was set going is still what the pipeline would set going."""
+    asked = (info.get("RulesParams"), info.get("Labels") or None)
+    return capability == pipeline.target and asked == (list(pipeline.rules), pipeline.labels or None)
 
 
 # --- when it is over -----------------------------------------------------------------------------------------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from peewee import JOIN, fn
 
-from acsmpd.clock import Shown
+from acsmpd.clock import Moment, Shown
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Instance, Pipeline, PipelineRun, Result
@@ -47,14 +48,14 @@ def drop(tx: Tx, pipeline_id: str) -> None:
     tx.run(Pipeline.delete().where(Pipeline.id == pipeline_id))
 
 
-def have_seen(tx: Tx, result_id: int) -> None:
-    """No pipeline that is on looks at results up to this one again."""
-    tx.run(Pipeline.update(seen=result_id).where(Pipeline.enabled == True, Pipeline.seen < result_id))
+def have_seen(tx: Tx, ids: Sequence[str], result_id: int) -> None:
+    """These look at no result up to this one again."""
+    tx.run(Pipeline.update(seen=result_id).where(Pipeline.id.in_(ids), Pipeline.seen != result_id))
 
 
-def skip(tx: Tx, pipeline_id: str) -> None:
-    """Count a result that set nothing going because too many runs were under way."""
-    tx.run(Pipeline.update(skipped=Pipeline.skipped + 1).where(Pipeline.id == pipeline_id))
+def skip(tx: Tx, pipeline_id: str, number: int) -> None:
+    """Count results that set nothing going because too many runs were under way."""
+    tx.run(Pipeline.update(skipped=Pipeline.skipped + number).where(Pipeline.id == pipeline_id))
 
 
 # --- results -------------------------------------------------------------------------------------------------
@@ -65,23 +66,33 @@ def newest_result(tx: Tx) -> int:
 
 
 def results(tx: Tx, after: int, last: int, capabilities: list[str], limit: int) -> Rows:
-    """Results of this site's own work with an id in (after, last], the oldest first: those of these capabilities,
-    and those of which nobody knows what served them. With the instance they are of, as far as it is wanted."""
-    served = fn.COALESCE(fn.NULLIF(Result.capability, ""), Instance.capability)
+    """Results with an id in (after, last], the oldest first: those of these capabilities, and those of which it is
+    not written what served them."""
     query = (
         Result.select(
-            Result.id, Result.instance_id, Result.plan_id, served.alias("capability"), Result.event_id,
-            Result.received_ms, Result.body, Instance.type, Instance.info, Instance.stream_device_id,
+            Result.id, Result.instance_id, Result.plan_id, Result.capability, Result.event_id, Result.received_ms,
+            Result.body,
         )
-        .join(Instance, on=(Instance.id == Result.instance_id))
         .where(
             Result.id > after, Result.id <= last, Result.late == False, Result.error == "",
-            Instance.origin == "", Instance.deleted == False, served.in_([*capabilities, ""]),
+            Result.capability.in_([*capabilities, ""]),
         )
         .order_by(Result.id)
         .limit(limit)
     )  # fmt: skip
     return tx.rows(query)
+
+
+def sources(tx: Tx, instance_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Those of these instances that are this site's own and wanted, or were set going by a pipeline: what is left
+    over of a run that is over still counts. In a select of their own: joined with the results, SQLite would go
+    through all instances there are."""
+    query = Instance.select(
+        Instance.id, Instance.capability, Instance.type, Instance.info, Instance.stream_device_id
+    )
+    ours = (Instance.deleted == False) | (Instance.capability != "")
+    found = tx.rows(query.where(Instance.id.in_(sorted(set(instance_ids))), Instance.origin == "", ours))
+    return {row["id"]: row for row in found}
 
 
 # --- runs ----------------------------------------------------------------------------------------------------
@@ -104,10 +115,6 @@ def active(tx: Tx) -> Rows:
     return tx.rows(query)
 
 
-def number_active(tx: Tx) -> int:
-    return tx.number(PipelineRun.select(fn.COUNT(1)).where(PipelineRun.ended_ms.is_null(True)))
-
-
 def counts(tx: Tx) -> Counter[str]:
     """pipeline id -> runs under way."""
     query = PipelineRun.select(PipelineRun.pipeline_id, fn.COUNT(1).alias("number"))
@@ -115,10 +122,26 @@ def counts(tx: Tx) -> Counter[str]:
     return Counter({row["pipeline_id"]: row["number"] for row in under_way})
 
 
-def last_run(tx: Tx, pipeline_id: str, stream: str) -> dict[str, Any] | None:
+class Newest(NamedTuple):
     """The newest run of a pipeline for a stream."""
-    here = (PipelineRun.pipeline_id == pipeline_id, PipelineRun.stream == stream)
-    return tx.row(PipelineRun.select().where(*here).order_by(PipelineRun.id.desc()))
+
+    pipeline_id: str
+    stream: str
+    id: int
+    matched_ms: int
+    instance_id: str  # "" once it has ended, or for one that hands on a picture
+
+
+def newest_runs(tx: Tx, pipeline_ids: Collection[str], streams: Collection[str]) -> list[Newest]:
+    """Of each of these pipelines for each of these streams, as far as there is one."""
+    one, other = (", ".join("?" * len(some)) for some in (pipeline_ids, streams))
+    newest = (
+        f"SELECT max(id) FROM pipeline_run WHERE pipeline_id IN ({one}) AND stream IN ({other})"  # noqa: S608
+        " GROUP BY pipeline_id, stream"
+    )
+    task = "CASE WHEN ended_ms IS NULL AND picture IS NULL THEN instance_id ELSE '' END"
+    text = f"SELECT pipeline_id, stream, id, matched_ms, {task} FROM pipeline_run WHERE id IN ({newest})"  # noqa: S608
+    return [Newest(*row) for row in tx.sql(text, *pipeline_ids, *streams)]
 
 
 def add_run(tx: Tx, **values: Any) -> int:
@@ -127,6 +150,17 @@ def add_run(tx: Tx, **values: Any) -> int:
 
 def change_run(tx: Tx, run_id: int, **values: Any) -> None:
     tx.run(PipelineRun.update(**values).where(PipelineRun.id == run_id))
+
+
+def go_on(tx: Tx, run_id: int, matches: int, matched_ms: int, now: Moment) -> None:
+    """More results counted for a run; the time of one that is running begins anew."""
+    tx.run(
+        PipelineRun.update(matches=PipelineRun.matches + matches, matched_ms=matched_ms).where(
+            PipelineRun.id == run_id
+        )
+    )
+    change = PipelineRun.update(elapsed_seconds=0.0, mono=now.mono, boot_id=now.boot_id)
+    tx.run(change.where(PipelineRun.id == run_id, PipelineRun.status == "RUNNING"))
 
 
 def runs(*conditions: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from acsmpd.decide import pipelines
-from acsmpd.decide.pipelines import Pipeline, Run, Seen, Turn
+from acsmpd.decide.pipelines import Last, Pipeline, Run, Seen, Tally, Turn
 
 NOW = 1_790_000_000_000
 URL = "rtsp://10.0.0.9/1"
@@ -129,6 +130,88 @@ def test_what_is_set_going_has_the_stream_of_the_result_or_its_picture() -> None
     assert shot["StreamOptions"] == {"VideoStreamOptions": {"Url": "/x"}}
     assert pipelines.type_of(one, seen()) == "VIDEO_REALTIME"
     assert pipelines.type_of(pipeline(action="PICTURE"), seen()) == "IMAGE_REALTIME"
+
+
+# --- what the results of one pass set going -----------------------------------------------------------------
+
+
+def at(stream: int, seconds: float = 0, **more: Any) -> Seen:
+    info = {"StreamOptions": {"VideoStreamOptions": {"Url": f"rtsp://{stream}"}}}
+    return seen(info=info, received_ms=NOW + int(seconds * 1000), **more)
+
+
+def test_a_task_goes_on_for_every_result_and_begins_once() -> None:
+    tally = Tally({("p", "rtsp://1"): Last(7, NOW - 5000, goes_on=True)}, [("p", "rtsp://1")], 10)
+    asked = pipeline(interval_seconds=2)
+    for seconds in (0, 1, 2, 3):
+        for stream in (1, 2):
+            tally.count(asked, at(stream, seconds))
+    assert [(one.run, one.matches, one.matched_ms - NOW) for one in tally.counted] == [
+        (7, 2, 2000),
+        (None, 2, 2000),
+    ]
+    assert (tally.begun, tally.skipped, tally.did_anything) == (1, {}, True)
+
+
+def test_a_run_that_is_over_or_says_something_else_keeps_its_rate_and_no_more() -> None:
+    tally = Tally({("p", "rtsp://1"): Last(7, NOW - 1000, goes_on=False)}, (), 10)
+    tally.count(pipeline(interval_seconds=2), at(1))
+    assert not tally.did_anything
+    tally.count(pipeline(interval_seconds=2), at(1, 1))
+    assert [(one.run, one.matches) for one in tally.counted] == [(None, 1)]
+
+
+def test_a_result_without_a_picture_takes_no_place_from_others() -> None:
+    asked = pipeline(action="PICTURE", interval_seconds=0)
+    tally = Tally({}, (), 1)
+    tally.count(asked, at(1), pictures=())
+    tally.count(asked, at(1), pictures=(0,))
+    tally.count(asked, at(2), pictures=(0,))
+    assert [(one.picture, one.is_blank) for one in tally.counted] == [(None, True), (0, False)]
+    assert tally.skipped == {"p": 1}
+
+
+COUNTS = some.lists(some.tuples(some.sampled_from("pq"), some.integers(1, 4)), max_size=60)
+
+
+@given(COUNTS, COUNTS, some.integers(1, 12))
+def test_there_are_never_more_runs_than_allowed_and_no_stream_takes_all(
+    under_way: list[tuple[str, int]], counts: list[tuple[str, int]], most: int
+) -> None:
+    active = [(name, f"rtsp://{stream}") for name, stream in under_way[:most]]
+    tally = Tally({}, active, most)
+    for name, stream in counts:
+        tally.count(pipeline(id=name, action="PICTURE", interval_seconds=0), at(stream), pictures=(0,))
+    total = len(active) + len(tally.counted)
+    assert total <= most
+    assert len(tally.counted) + tally.skipped.total() == len(counts)
+    here = Counter(
+        (one.pipeline.id, one.result.info["StreamOptions"]["VideoStreamOptions"]["Url"])
+        for one in tally.counted
+    )
+    before = Counter(active)
+    for key, number in here.items():
+        assert number <= max(1, most // 2 - before[key])
+    asked = {(name, f"rtsp://{stream}") for name, stream in counts}
+    assert total == most or asked <= here.keys() | before.keys()
+
+
+@pytest.mark.parametrize(
+    ("capability", "info", "is_same"),
+    [
+        ("B", {}, True),
+        ("C", {}, False),
+        ("B", {"RulesParams": []}, False),
+        ("B", {"Labels": {"Version": "1"}}, False),
+        ("B", {"StreamOptions": {"VideoStreamOptions": {"Url": "another"}}}, True),
+    ],
+)
+def test_what_runs_by_another_word_is_told_apart(
+    capability: str, info: dict[str, Any], is_same: bool
+) -> None:
+    asked = pipeline()
+    made = pipelines.info_of(asked, seen())
+    assert pipelines.is_as_said(asked, capability, {**made, **info}) is is_same
 
 
 # --- when it is over -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from acsmpd.clock import Moment
 from acsmpd.engine.pipelines import Pipelines
 from acsmpd.model import CreateTask
 from acsmpd.store import packages, pipelines, plans, results
-from acsmpd.store.tables import Instance, PipelineRun
+from acsmpd.store.tables import Instance, PipelineRun, Result
 from tests.engine.bench import Bench
 from tests.store.rows import CODE, NOW
 
@@ -334,11 +335,94 @@ def test_runs_that_are_over_are_kept_in_bounds(works: Works, monkeypatch: pytest
     works.result()
     works.run(3)
     works.pass_by(2 * DAY)
+    today = works.clock.steps.shown(works.clock.moment, DAY)
     with works.store.write() as tx:
-        assert pipelines.trim(tx, works.clock.steps.shown(works.clock.moment, DAY), 2) == 2
-        assert pipelines.trim(tx, works.clock.steps.shown(works.clock.moment, DAY), 2) == 1
-        assert pipelines.trim(tx, works.clock.steps.shown(works.clock.moment, DAY), 2) == 0
+        assert [pipelines.trim(tx, today, 2) for _ in range(3)] == [2, 1, 0]
     assert [row["ended_ms"] for row in works.runs()] == [None]
+
+
+def test_one_stream_that_never_rests_leaves_room_for_others(tmp_path: Path) -> None:
+    works = Works(tmp_path, pipelines_max_runs="10")
+    works.instance("instance-2", info=stream("rtsp://10.0.0.9/2"))
+    works.run(6)
+    shot(works)
+    for _ in range(50):
+        works.result(pictures=1)
+    works.result("instance-2", pictures=1)
+    works.run(3, seconds=0.2)
+    assert Counter(row["source_id"] for row in works.runs()) == {SOURCE: 5, "instance-2": 1}
+    with works.store.read() as tx:
+        row = pipelines.get(tx, "p")
+    assert row is not None
+    assert row["skipped"] == 45
+    works.close()
+
+
+def test_results_that_come_too_soon_hold_up_nobody_who_writes(works: Works) -> None:
+    """Fifty a second of one stream: none of them is a reason to take the lock."""
+    for number in range(20):
+        works.pipeline(f"p{number}", interval_seconds=60, duration_seconds=HOUR)
+    works.result()
+    works.run(14)
+    assert {row["status"] for row in works.runs()} == {"RUNNING"}
+    for _ in range(50):
+        works.result()
+    duty = Pipelines(works.core)
+    with works.store.write() as tx:
+        asked: list[str] = []
+        connection = works.store._durable.connection()
+        connection.set_trace_callback(asked.append)
+        before = len(tx.rows(PipelineRun.select()))
+    asked.clear()
+    duty.ensure(works.clock.moment)
+    connection.set_trace_callback(None)
+    assert (asked, before) == ([], 20)
+    assert [row["matches"] for row in works.runs()] == [1] * 20
+
+
+def test_a_pass_asks_a_few_questions_whatever_matches(works: Works) -> None:
+    """A question for each result and pipeline kept all others from writing for minutes."""
+    for number in range(2, 52):
+        works.instance(f"instance-{number}", on=False, info=stream(f"rtsp://10.0.0.9/{number}"))
+    for number in range(20):
+        works.pipeline(f"p{number}")
+    works.result()
+    works.run(2)
+    for number in range(2, 52):
+        works.result(f"instance-{number}")
+    duty, asked = Pipelines(works.core), list[str]()
+    with works.store.read() as tx:
+        rows, runs = pipelines.enabled(tx), pipelines.active(tx)
+        connection = tx._database.connection()
+        connection.set_trace_callback(asked.append)
+        looked = duty._look(tx, rows, runs, duty._due(runs, works.clock.moment), works.clock.moment)
+        connection.set_trace_callback(None)
+    assert looked.is_more
+    assert looked.tally.begun == 60  # three results, each with every pipeline
+    assert len(asked) < 10, asked
+
+
+def test_what_is_changed_while_it_looks_is_looked_at_again(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works.pipeline("p")
+    works.pipeline("q", event_ids=["INTRUSION"])
+    works.result()
+    write = works.store.write
+
+    def late(**more: Any) -> Any:
+        monkeypatch.setattr(works.store, "write", write)
+        works.change_pipeline("p", enabled=False)
+        works.change_pipeline("q", min_score=0.0, skipped=7)
+        return write(**more)
+
+    monkeypatch.setattr(works.store, "write", late)
+    duty = Pipelines(works.core)
+    duty.ensure(works.clock.moment)
+    assert works.runs() == []
+    assert works.core.wake_event.is_set()
+    duty.ensure(works.clock.moment)
+    assert [row["pipeline_id"] for row in works.runs()] == ["q"]
 
 
 # --- what it survives ------------------------------------------------------------------------------------------------
@@ -394,6 +478,49 @@ def test_a_clock_that_is_set_neither_ends_a_run_nor_lets_one_in_early(works: Wor
     assert works.the_run()["status"] == "DONE"
 
 
+def test_results_count_after_all_that_were_kept_have_gone(works: Works) -> None:
+    """Their numbers begin at 1 again when a quiet site has dropped the last one."""
+    works.pipeline(duration_seconds=10)
+    for _ in range(20):
+        works.result()
+    works.run(20)
+    assert works.the_run()["status"] == "DONE"
+    with works.store.write() as tx:
+        tx.run(Result.delete())
+    works.run(1)
+    assert works.result(fingerprint="another") == 1
+    works.run(2)
+    assert [row["result_id"] for row in works.runs()] == [1, 1]
+    works.restart()
+    works.run(2)
+    assert [row["matches"] for row in works.runs()] == [20, 1]
+
+
+@pytest.mark.parametrize("change", [{"status": "FINISHED"}, {"deleted": True, "on": False}])
+def test_what_was_found_last_counts_though_the_run_ends_with_it(works: Works, change: dict[str, Any]) -> None:
+    shot(works)
+    works.pipeline("q", capability="C")
+    works.result(pictures=1)
+    works.run(4, seconds=0.2)
+    [made] = works.made()
+    works.result(made["id"], event_id="FACE", capability="C")
+    works.change(made["id"], **change)
+    works.run(2, seconds=0.2)
+    first, second = works.runs()
+    assert (first["pipeline_id"], first["status"]) == ("p", "DONE")
+    assert (second["pipeline_id"], second["source_id"]) == ("q", made["id"])
+
+
+def test_a_result_in_the_moment_its_time_is_over_lets_it_run_on(works: Works) -> None:
+    works.pipeline(duration_seconds=30)
+    works.begun()
+    works.pass_by(29)
+    works.result()
+    works.run(3)
+    row = works.the_run()
+    assert (row["status"], row["matches"], works.on_device()) == ("RUNNING", 2, 1)
+
+
 # --- what others do meanwhile -----------------------------------------------------------------------------------------
 
 
@@ -433,6 +560,28 @@ def test_an_operator_may_end_one_run(works: Works, change: dict[str, Any], reaso
     row = works.the_run()
     assert (row["status"], row["reason"]) == ("DONE", reason)
     assert (works.made(), works.on_device()) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": "C"},
+        {"rules": [{"EventID": "SMOKING"}, {"EventID": "INTRUSION"}]},
+        {"labels": {"Version": "1.0"}},
+    ],
+)
+def test_another_target_takes_over_although_results_never_cease(works: Works, change: dict[str, Any]) -> None:
+    """What runs by the old word runs out; else it would run for ever, and the new one never."""
+    works.known(SHOT, "C", ["SMOKING"], ["VIDEO_REALTIME"])
+    works.pipeline(duration_seconds=10)
+    works.begun()
+    works.change_pipeline(**change)
+    for _ in range(4):
+        works.result()
+        works.run(4)
+    assert [(row["status"], row["matches"]) for row in works.runs()] == [("DONE", 1), ("RUNNING", 4)]
+    [made] = works.made()
+    assert made["capability"] == change.get("target", "B")
 
 
 def test_without_pipelines_that_are_on_nobody_looks_at_results(works: Works) -> None:
