@@ -180,7 +180,7 @@ class Housekeeping:
     def _drop_old_runs(self, now: Moment) -> bool:
         lately = self._lately(now, self._core.settings.audit.keep_days)
         with self._core.store.write(durable=False) as tx:
-            return pipelines.trim(tx, lately, BATCH) > 0
+            return pipelines.trim(tx, lately, self._lately(now, 1), BATCH) > 0
 
     def _drop_old_audit(self, now: Moment) -> bool:
         old = is_past(Audit.at_ms, self._lately(now, self._core.settings.audit.keep_days))

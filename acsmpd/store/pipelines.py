@@ -173,11 +173,16 @@ def run_of(tx: Tx, instance_id: str) -> dict[str, Any] | None:
     return tx.row(PipelineRun.select().where(PipelineRun.instance_id == instance_id))
 
 
-def trim(tx: Tx, lately: Shown, limit: int) -> int:
-    """Drop what has been over since before that, and of the rest of what is over all but the last KEPT; at most
-    `limit` of them. Returns how many went."""
+def trim(tx: Tx, lately: Shown, today: Shown, limit: int) -> int:
+    """Drop what has been over since before `lately`, and of the rest of what is over all but the last KEPT; at most
+    `limit` of them. Returns how many went.
+
+    The newest of a stream stays while a rate may ask for it: a result that counted `today`.
+    """
     is_over = PipelineRun.ended_ms.is_null(False)
     kept = PipelineRun.select(PipelineRun.id).where(is_over).order_by(PipelineRun.id.desc()).limit(KEPT)
-    surplus = is_past(PipelineRun.ended_ms, lately) | PipelineRun.id.not_in(kept)
+    newest = PipelineRun.select(fn.MAX(PipelineRun.id)).group_by(PipelineRun.pipeline_id, PipelineRun.stream)
+    is_free = PipelineRun.id.not_in(newest) | is_past(PipelineRun.matched_ms, today)
+    surplus = is_past(PipelineRun.ended_ms, lately) | (PipelineRun.id.not_in(kept) & is_free)
     gone = PipelineRun.select(PipelineRun.id).where(is_over, surplus).order_by(PipelineRun.id).limit(limit)
     return int(tx.run(PipelineRun.delete().where(PipelineRun.id.in_(gone))))

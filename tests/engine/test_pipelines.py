@@ -331,14 +331,39 @@ def test_runs_that_are_over_are_kept_in_bounds(works: Works, monkeypatch: pytest
     lately = works.clock.steps.shown(works.clock.moment, DAY)
     monkeypatch.setattr(pipelines, "KEPT", 3)
     with works.store.write() as tx:
-        assert pipelines.trim(tx, lately, 100) == 1
+        assert pipelines.trim(tx, lately, lately, 100) == 1
     works.result()
     works.run(3)
     works.pass_by(2 * DAY)
     today = works.clock.steps.shown(works.clock.moment, DAY)
     with works.store.write() as tx:
-        assert [pipelines.trim(tx, today, 2) for _ in range(3)] == [2, 1, 0]
+        assert [pipelines.trim(tx, today, today, 2) for _ in range(3)] == [2, 1, 0]
     assert [row["ended_ms"] for row in works.runs()] == [None]
+
+
+def test_a_flood_of_runs_does_not_make_others_count_too_soon(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a rate is measured from stays while it may be asked for, however many runs came after."""
+    monkeypatch.setattr(pipelines, "KEPT", 2)
+    works.pipeline(interval_seconds=HOUR, duration_seconds=10)
+    works.begun()
+    works.run(12)
+    shot(works, name="flood")
+    for _ in range(5):
+        works.result()  # without a picture: over at once
+    works.run(2)
+    shown = works.clock.steps.shown
+    with works.store.write() as tx:
+        pipelines.trim(tx, shown(works.clock.moment, 180 * DAY), shown(works.clock.moment, DAY), 100)
+    assert Counter(row["pipeline_id"] for row in works.runs()) == {"p": 1, "flood": 2}
+    works.result()
+    works.run(2)
+    assert Counter(row["pipeline_id"] for row in works.runs()) == {"p": 1, "flood": 3}
+    works.pass_by(2 * DAY)
+    with works.store.write() as tx:
+        pipelines.trim(tx, shown(works.clock.moment, 180 * DAY), shown(works.clock.moment, DAY), 100)
+    assert Counter(row["pipeline_id"] for row in works.runs()) == {"flood": 2}
 
 
 def test_one_stream_that_never_rests_leaves_room_for_others(tmp_path: Path) -> None:
