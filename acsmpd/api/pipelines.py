@@ -15,6 +15,7 @@ from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide import pipelines as decide
+from acsmpd.decide import placement
 from acsmpd.spec import times
 from acsmpd.spec.messages import pipelines as messages
 from acsmpd.spec.messages.instances import AlgoTaskInfo
@@ -26,6 +27,8 @@ from acsmpd.store.tables import PipelineRun as Row
 
 MOST = 200
 """Pipelines that are kept: each is compared with every result."""
+TARGET_MAX_BYTES = 16 * 1024
+"""Labels and RulesParams of a Target: all are read in every pass of the engine."""
 ORDERS = {"BeginTime": Row.begun_ms, "EndTime": Row.ended_ms, "ID": Row.id, "Status": Row.status}
 NEWEST_FIRST = (("ID", True),)
 _COLUMNS = {
@@ -152,6 +155,10 @@ def _check_target(whole: dict[str, Any], served: dict[str, Any], named: set[str]
         return
     info = AlgoTaskInfo(labels=whole["labels"], rules_params=whole["rules"], stream_options={})
     check_task_info(info, "$.Target")
+    size = len(msgspec.json.encode([whole["labels"], whole["rules"]]))
+    if size > TARGET_MAX_BYTES:
+        raise faults.InvalidField(f"$.Target: has {size} bytes; at most {TARGET_MAX_BYTES} are kept")
+    _check_labels(whole["labels"] or {}, target)
     for place, rule in enumerate(whole["rules"]):
         if rule["EventID"] not in target.event_ids:
             raise faults.InvalidField(
@@ -163,6 +170,17 @@ def _check_target(whole: dict[str, Any], served: dict[str, Any], named: set[str]
         raise faults.InvalidField(
             f"$.Action: capability {target.code} does not do that; its tasks are {', '.join(target.task_types)}"
         )
+
+
+def _check_labels(labels: dict[str, Any], target: Any) -> None:
+    """They may say which package and version serves it; only that of the capability does."""
+    known = {"AlgoCaBinName": target.package_name, "Version": target.version}
+    for name, value in known.items():
+        if labels.get(name) and placement.fold(labels[name]) != placement.fold(value):
+            raise faults.InvalidField(
+                f"$.Target.Labels.{name}: capability {target.code} is of package {target.package_name} "
+                f"{target.version}"
+            )
 
 
 def _serves(ability: Any, event: str) -> str:
