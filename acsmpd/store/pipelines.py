@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from peewee import JOIN, fn
 
 from acsmpd.clock import Moment, Shown
+from acsmpd.store import plans
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_past
-from acsmpd.store.tables import Instance, Pipeline, PipelineRun, Result
+from acsmpd.store.tables import Instance, Pipeline, PipelineRun, Result, Task
 
 Rows = list[dict[str, Any]]
 KEPT = 10_000
@@ -175,7 +176,7 @@ def run_of(tx: Tx, instance_id: str) -> dict[str, Any] | None:
 
 def trim(tx: Tx, lately: Shown, today: Shown, limit: int) -> int:
     """Drop what has been over since before `lately`, and of the rest of what is over all but the last KEPT; at most
-    `limit` of them. Returns how many went.
+    `limit` of them, with the instances they set going that have left their devices. Returns how many went.
 
     The newest of a stream stays while a rate may ask for it: a result that counted `today`.
     """
@@ -184,5 +185,17 @@ def trim(tx: Tx, lately: Shown, today: Shown, limit: int) -> int:
     newest = PipelineRun.select(fn.MAX(PipelineRun.id)).group_by(PipelineRun.pipeline_id, PipelineRun.stream)
     is_free = PipelineRun.id.not_in(newest) | is_past(PipelineRun.matched_ms, today)
     surplus = is_past(PipelineRun.ended_ms, lately) | (PipelineRun.id.not_in(kept) & is_free)
-    gone = PipelineRun.select(PipelineRun.id).where(is_over, surplus).order_by(PipelineRun.id).limit(limit)
-    return int(tx.run(PipelineRun.delete().where(PipelineRun.id.in_(gone))))
+    columns = PipelineRun.select(PipelineRun.id, PipelineRun.instance_id)
+    gone = tx.rows(columns.where(is_over, surplus).order_by(PipelineRun.id).limit(limit))
+    _drop_made(tx, [row["instance_id"] for row in gone if row["instance_id"]])
+    return int(tx.run(PipelineRun.delete().where(PipelineRun.id.in_([row["id"] for row in gone]))))
+
+
+def _drop_made(tx: Tx, instance_ids: list[str]) -> None:
+    """Every pass reads all instances: those of a thousand pictures an hour must not wait for days."""
+    left = Task.select(Task.instance_id).where(Task.instance_id.in_(instance_ids))
+    over = Instance.select(Instance.id).where(
+        Instance.id.in_(instance_ids), Instance.deleted == True, Instance.id.not_in(left)
+    )
+    for row in tx.rows(over):
+        plans.drop_instance(tx, row["id"])

@@ -328,10 +328,14 @@ def test_runs_that_are_over_are_kept_in_bounds(works: Works, monkeypatch: pytest
         works.result()
         works.run(15)
     assert [row["status"] for row in works.runs()] == ["DONE"] * 4
+    works.run(3)
     lately = works.clock.steps.shown(works.clock.moment, DAY)
     monkeypatch.setattr(pipelines, "KEPT", 3)
+    made = [row["instance_id"] for row in works.runs()]
     with works.store.write() as tx:
+        assert all(plans.any_instance(tx, one) for one in made)
         assert pipelines.trim(tx, lately, lately, 100) == 1
+        assert [one for one in made if plans.any_instance(tx, one) is None] == made[:1]
     works.result()
     works.run(3)
     works.pass_by(2 * DAY)
@@ -339,6 +343,26 @@ def test_runs_that_are_over_are_kept_in_bounds(works: Works, monkeypatch: pytest
     with works.store.write() as tx:
         assert [pipelines.trim(tx, today, today, 2) for _ in range(3)] == [2, 1, 0]
     assert [row["ended_ms"] for row in works.runs()] == [None]
+    assert [row["id"] for row in works.made()] == [works.the_run()["instance_id"]]
+
+
+def test_an_instance_stays_until_it_has_left_its_device(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "KEPT", 0)
+    works.pipeline(duration_seconds=10)
+    made = works.begun()["instance_id"]
+    works.plant.away.add(CODE)
+    works.run(14)
+    assert works.the_run()["status"] == "DONE"
+    works.pass_by(2 * DAY)
+    lately = works.clock.steps.shown(works.clock.moment, DAY)
+    with works.store.write() as tx:
+        assert pipelines.trim(tx, lately, lately, 10) == 1
+        assert plans.any_instance(tx, made) is not None
+    works.plant.away.clear()
+    works.run(40)
+    assert works.on_device() == 0
 
 
 def test_a_flood_of_runs_does_not_make_others_count_too_soon(
