@@ -86,14 +86,17 @@ def results(tx: Tx, after: int, last: int, capabilities: list[str], limit: int) 
 
 def sources(tx: Tx, instance_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Those of these instances that are this site's own and wanted, or were set going by a pipeline: what is left
-    over of a run that is over still counts. In a select of their own: joined with the results, SQLite would go
-    through all instances there are."""
+    over of a run that is over still counts.
+
+    Which they are is not asked of SQLite: it would rather go through all instances of this site.
+    """
     query = Instance.select(
-        Instance.id, Instance.capability, Instance.type, Instance.info, Instance.stream_device_id
-    )
-    ours = (Instance.deleted == False) | (Instance.capability != "")
-    found = tx.rows(query.where(Instance.id.in_(sorted(set(instance_ids))), Instance.origin == "", ours))
-    return {row["id"]: row for row in found}
+        Instance.id, Instance.origin, Instance.deleted, Instance.capability, Instance.type, Instance.info,
+        Instance.stream_device_id,
+    )  # fmt: skip
+    found = tx.rows(query.where(Instance.id.in_(sorted(set(instance_ids)))))
+    ours = (row for row in found if row["origin"] == "" and (row["capability"] or not row["deleted"]))
+    return {row["id"]: row for row in ours}
 
 
 # --- runs ----------------------------------------------------------------------------------------------------
@@ -194,8 +197,9 @@ def trim(tx: Tx, lately: Shown, today: Shown, limit: int) -> int:
 def _drop_made(tx: Tx, instance_ids: list[str]) -> None:
     """Every pass reads all instances: those of a thousand pictures an hour must not wait for days."""
     left = Task.select(Task.instance_id).where(Task.instance_id.in_(instance_ids))
-    over = Instance.select(Instance.id).where(
-        Instance.id.in_(instance_ids), Instance.deleted == True, Instance.id.not_in(left)
+    over = Instance.select(Instance.id, Instance.deleted).where(
+        Instance.id.in_(instance_ids), Instance.id.not_in(left)
     )
     for row in tx.rows(over):
-        plans.drop_instance(tx, row["id"])
+        if row["deleted"]:
+            plans.drop_instance(tx, row["id"])
