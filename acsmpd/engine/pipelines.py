@@ -47,11 +47,15 @@ Row = dict[str, Any]
 
 
 class _Looked(NamedTuple):
-    """What the results of one pass set going, and up to which result was looked."""
+    """What the results of one pass set going, up to which result was looked, and the newest there is."""
 
     tally: Tally
     last: int
-    is_more: bool
+    newest: int
+
+    @property
+    def is_more(self) -> bool:
+        return self.last < self.newest
 
 
 class _Due(NamedTuple):
@@ -87,7 +91,7 @@ class Pipelines:
     def _write(self, rows: list[Row], looked: _Looked | None, due: _Due, now: Moment) -> bool:
         """Whether every pipeline was still what it was when it was read; those that were not are looked at again."""
         tally = looked.tally if looked else Tally({}, (), 0)
-        moved = [row["id"] for row in rows if looked and (tally.did_anything or row["seen"] > looked.last)]
+        moved = [row["id"] for row in rows if looked and (tally.did_anything or row["seen"] > looked.newest)]
         if not (moved or due.turns or due.kept):
             return True
         is_whole = True
@@ -97,31 +101,30 @@ class Pipelines:
                 there = {row["id"]: row for row in pipelines.enabled(tx)}
                 same = {row["id"] for row in rows if there.get(row["id"]) == row}
                 self._take(tx, tally, same, now)
-                pipelines.have_seen(tx, sorted(same), looked.last)
+                pipelines.have_seen(tx, sorted(same), looked.last, looked.newest)
                 is_whole = len(same) == len(rows)
         return is_whole
 
     # --- results that count ----------------------------------------------------------------------------------
 
     def _look(self, tx: Tx, rows: list[Row], runs: list[Row], due: _Due, now: Moment) -> _Looked:
-        last = pipelines.newest_result(tx)
+        newest = pipelines.newest_result(tx)
         after = min(row["seen"] for row in rows)
-        after = max(after, last - BACK) if self._looked is None else max(after, self._looked)
-        if after >= last:
-            return _Looked(Tally({}, (), 0), last, is_more=False)
+        after = max(after, newest - BACK) if self._looked is None else max(after, self._looked)
+        if after >= newest:
+            return _Looked(Tally({}, (), 0), newest, newest)
         there = [msgspec.convert(row, Pipeline) for row in rows]
         capabilities = sorted({pipeline.capability for pipeline in there})
-        found = pipelines.results(tx, after, last, capabilities, BATCH)
+        found = pipelines.results(tx, after, newest, capabilities, BATCH)
         matches = list(self._matches(tx, there, found, capabilities, now))
         tally = self._tally(tx, matches, runs, due)
         places, before = self._pictures(tx, matches), after
         for pipeline, result in matches:
             if tally.begun >= BEGUN and result.id != before:
-                return _Looked(tally, before, is_more=True)
+                return _Looked(tally, before, newest)
             tally.count(pipeline, result, places.get(result.id, ()))
             before = result.id
-        is_more = len(found) == BATCH
-        return _Looked(tally, found[-1]["id"] if is_more else last, is_more)
+        return _Looked(tally, found[-1]["id"] if len(found) == BATCH else newest, newest)
 
     def _matches(
         self, tx: Tx, there: list[Pipeline], found: list[Row], capabilities: list[str], now: Moment

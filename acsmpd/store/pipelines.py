@@ -49,9 +49,11 @@ def drop(tx: Tx, pipeline_id: str) -> None:
     tx.run(Pipeline.delete().where(Pipeline.id == pipeline_id))
 
 
-def have_seen(tx: Tx, ids: Sequence[str], result_id: int) -> None:
-    """These look at no result up to this one again."""
-    tx.run(Pipeline.update(seen=result_id).where(Pipeline.id.in_(ids), Pipeline.seen != result_id))
+def have_seen(tx: Tx, ids: Sequence[str], result_id: int, newest: int) -> None:
+    """These look at no result up to this one again. One that is ahead of the newest there is has to go back: the
+    last result has gone, and the numbers of those to come have been used before."""
+    is_off = (Pipeline.seen < result_id) | (Pipeline.seen > newest)
+    tx.run(Pipeline.update(seen=result_id).where(Pipeline.id.in_(ids), is_off))
 
 
 def skip(tx: Tx, pipeline_id: str, number: int) -> None:

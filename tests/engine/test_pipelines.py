@@ -250,6 +250,20 @@ def test_results_from_before_it_was_made_or_switched_on_do_not_count(works: Work
     assert len(works.runs()) == 1
 
 
+def test_one_made_behind_a_queue_of_results_counts_none_of_them(works: Works) -> None:
+    """Others are still at the results of before."""
+    works.pipeline("old")
+    for _ in range(250):
+        works.result()
+    works.pipeline("new")
+    works.run(6, seconds=0.2)
+    [row] = works.runs()
+    assert (row["pipeline_id"], row["matches"]) == ("old", 250)
+    works.result()
+    works.run(2)
+    assert Counter(row["pipeline_id"] for row in works.runs()) == {"old": 1, "new": 1}
+
+
 @pytest.mark.parametrize(
     "values",
     [{"late": True}, {"error": "not whole"}, {"capability": "C"}, {"event_id": "X", "capability": ""}],

@@ -103,13 +103,13 @@ def test_more_results_for_a_run_begin_its_time_anew_only_while_it_runs(tx: Tx) -
     assert [(row["mono"], row["elapsed_seconds"]) for row in rows] == [(1.0, 0.0), (50.0, 0.0)]
 
 
-def test_seen_is_set_for_those_named_and_may_go_back(tx: Tx) -> None:
-    for name in ("p", "q"):
+def test_seen_is_set_for_those_named_and_goes_back_only_behind_the_newest(tx: Tx) -> None:
+    for name in "pqrs":
         pipelines.add(
             tx, id=name, capability="A", target="B", rules=[], action="TASK", event_ids=[], area_ids=[], plan_ids=[],
-            seen=50, created_ms=NOW, modified_ms=NOW,
+            seen={"q": 5, "r": 8}.get(name, 50), created_ms=NOW, modified_ms=NOW,
         )  # fmt: skip
-    pipelines.have_seen(tx, ["p"], 3)
-    pipelines.have_seen(tx, [], 9)
-    pipelines.skip(tx, "q", 4)
-    assert [(row["seen"], row["skipped"]) for row in pipelines.rows(tx)] == [(3, 0), (50, 4)]
+    pipelines.have_seen(tx, ["p", "q", "r"], 7, 9)
+    pipelines.have_seen(tx, [], 9, 9)
+    pipelines.skip(tx, "s", 4)
+    assert [(row["seen"], row["skipped"]) for row in pipelines.rows(tx)] == [(7, 0), (7, 0), (8, 0), (50, 4)]
