@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from acsmpd.clock import Moment
+from acsmpd.clock import Moment, Shown
 from acsmpd.decide import pipelines as decide
 from acsmpd.decide.pipelines import (
     DONE,
@@ -133,7 +133,11 @@ class Pipelines:
         lately = self._core.clock.steps.shown(now, decide.STALE_SECONDS)
         fresh = [row for row in found if lately.holds(row["received_ms"])]
         sources = pipelines.sources(tx, (row["instance_id"] for row in fresh)) if fresh else {}
-        seen = [_seen(row, sources[row["instance_id"]]) for row in fresh if row["instance_id"] in sources]
+        seen = [
+            _seen(row, source)
+            for row in fresh
+            if (source := sources.get(row["instance_id"])) and _counts(row, source, lately)
+        ]
         served = _served(tx, capabilities) if any(not result.capability for result in seen) else {}
         streams: dict[str, Row] = {}
         for result in seen:
@@ -252,6 +256,12 @@ def _run(row: Row, now: Moment) -> Run:
         instance_status=row["instance_status"] if is_there else None, instance_on=bool(row["instance_on"]),
         instance_reason=row["instance_reason"] or "", duration_seconds=row["duration_seconds"] or 0,
     )  # fmt: skip
+
+
+def _counts(row: Row, source: Row, lately: Shown) -> bool:
+    """Not what comes too late; but a device may say of a picture that it has finished, and then what it found."""
+    has_finished = source["capability"] and source["status"] == "FINISHED"
+    return not row["late"] or bool(has_finished and lately.holds(source["changed_ms"]))
 
 
 def _seen(row: Row, source: Row) -> Seen:

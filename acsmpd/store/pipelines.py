@@ -74,10 +74,10 @@ def results(tx: Tx, after: int, last: int, capabilities: list[str], limit: int) 
     query = (
         Result.select(
             Result.id, Result.instance_id, Result.plan_id, Result.capability, Result.event_id, Result.received_ms,
-            Result.body,
+            Result.late, Result.body,
         )
         .where(
-            Result.id > after, Result.id <= last, Result.late == False, Result.error == "",
+            Result.id > after, Result.id <= last, Result.error == "",
             Result.capability.in_([*capabilities, ""]),
         )
         .order_by(Result.id)
@@ -93,8 +93,8 @@ def sources(tx: Tx, instance_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     Which they are is not asked of SQLite: it would rather go through all instances of this site.
     """
     query = Instance.select(
-        Instance.id, Instance.origin, Instance.deleted, Instance.capability, Instance.type, Instance.info,
-        Instance.stream_device_id,
+        Instance.id, Instance.origin, Instance.deleted, Instance.capability, Instance.status, Instance.type,
+        Instance.info, Instance.stream_device_id, Instance.changed_ms,
     )  # fmt: skip
     found = tx.rows(query.where(Instance.id.in_(sorted(set(instance_ids)))))
     ours = (row for row in found if row["origin"] == "" and (row["capability"] or not row["deleted"]))

@@ -574,6 +574,28 @@ def test_what_was_found_last_counts_though_the_run_ends_with_it(works: Works, ch
     assert (second["pipeline_id"], second["source_id"]) == ("q", made["id"])
 
 
+@pytest.mark.parametrize(("status", "counts"), [("FINISHED", True), ("RUNNING", False)])
+def test_what_a_device_found_counts_after_it_said_that_it_has_finished(
+    works: Works, status: str, counts: bool
+) -> None:
+    """Its task is gone by then; what comes late because somebody ended the run counts no more."""
+    shot(works)
+    works.pipeline("q", capability="C")
+    works.result(pictures=1)
+    works.run(4, seconds=0.2)
+    [made] = works.made()
+    works.change(made["id"], status=status, deleted=status == "RUNNING")
+    works.run(2)
+    assert works.the_run()["status"] == "DONE"
+    works.result(made["id"], event_id="FACE", capability="C", late=True)
+    works.run(2)
+    assert [row["pipeline_id"] for row in works.runs()] == ["p", "q"][: 1 + counts]
+    works.pass_by(HOUR)
+    works.result(made["id"], event_id="FACE", capability="C", late=True)
+    works.run(2)
+    assert len(works.runs()) == 1 + counts
+
+
 def test_a_result_in_the_moment_its_time_is_over_lets_it_run_on(works: Works) -> None:
     works.pipeline(duration_seconds=30)
     works.begun()
