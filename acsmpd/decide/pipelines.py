@@ -173,6 +173,8 @@ class Tally:
 
     def __init__(self, last: Mapping[Key, Last], active: Iterable[Key], most: int) -> None:
         self._last, self._active, self._most = last, Counter(active), most
+        self._total = self._active.total()
+        self._streams: dict[int, str] = {}
         self._now: dict[Key, Counted] = {}
         self._matched_ms: dict[Key, int] = {}
         self.counted: list[Counted] = []
@@ -186,7 +188,10 @@ class Tally:
 
     def count(self, pipeline: Pipeline, result: Seen, pictures: Iterable[int] = ()) -> None:
         """One that fulfils the conditions. `pictures`: the places of those that are kept."""
-        key, last = (pipeline.id, stream_of(result)), self._last.get((pipeline.id, stream_of(result)))
+        if result.id not in self._streams:
+            self._streams[result.id] = stream_of(result)
+        key = (pipeline.id, self._streams[result.id])
+        last = self._last.get(key)
         before = self._matched_ms.get(key, last.matched_ms if last else None)
         if not is_due(before, result.received_ms, pipeline.interval_seconds):
             return
@@ -206,7 +211,7 @@ class Tally:
     def _begin(self, key: Key, pipeline: Pipeline, result: Seen, pictures: Iterable[int]) -> None:
         picture = picture_of(result.body, pictures) if pipeline.action == PICTURE else None
         is_blank = pipeline.action == PICTURE and picture is None
-        if not is_blank and not may_begin(self._active.total(), self._active[key], self._most):
+        if not is_blank and not may_begin(self._total, self._active[key], self._most):
             self.skipped[pipeline.id] += 1
             return
         begins = Counted(
@@ -223,6 +228,7 @@ class Tally:
             self._now[key] = begins
         if not is_blank:
             self._active[key] += 1
+            self._total += 1
 
 
 # --- what they set going -----------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class Pipelines:
         }
         active = [(row["pipeline_id"], row["stream"]) for row in runs if row["id"] not in ended]
         by_id = {pipeline.id: pipeline for pipeline, _ in matches}
-        streams = {decide.stream_of(result) for _, result in matches}
+        streams = {decide.stream_of(result) for result in {one.id: one for _, one in matches}.values()}
         newest = pipelines.newest_runs(tx, by_id, streams) if matches else []
         made = pipelines.sources(tx, (one.instance_id for one in newest if one.instance_id))
         last: dict[Key, Last] = {}

@@ -137,7 +137,8 @@ def test_what_is_set_going_has_the_stream_of_the_result_or_its_picture() -> None
 
 def at(stream: int, seconds: float = 0, **more: Any) -> Seen:
     info = {"StreamOptions": {"VideoStreamOptions": {"Url": f"rtsp://{stream}"}}}
-    return seen(info=info, received_ms=NOW + int(seconds * 1000), **more)
+    number = 1000 * stream + int(seconds)
+    return seen(id=number, info=info, received_ms=NOW + int(seconds * 1000), **more)
 
 
 def test_a_task_goes_on_for_every_result_and_begins_once() -> None:
