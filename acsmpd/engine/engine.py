@@ -16,6 +16,9 @@ from acsmpd.engine.lanes import Lanes
 
 log = logging.getLogger(__name__)
 
+REST_SHARE = 2.0
+"""After a pass the loop rests so many times as long as that took, at most a tick."""
+
 
 class Engine:
     """One thread that re-plans from state. `beat` is called on every tick (watchdog).
@@ -78,9 +81,13 @@ class Engine:
             woken = self.core.wake_event.is_set()
             if woken:  # else one that comes just now would be taken away unseen
                 self.core.wake_event.clear()
-            self.tick(self.core.clock.now(), woken=woken)
+            begun = self.core.clock.now()
+            self.tick(begun, woken=woken)
             self._beat()
-            self.core.wake_event.wait(self.core.settings.engine.tick_seconds)
+            tick = self.core.settings.engine.tick_seconds
+            rest = rest_seconds(self.core.clock.now().mono - begun.mono, tick)
+            self.core.stopping.wait(rest)
+            self.core.wake_event.wait(tick - rest)
 
     def stop(self) -> None:
         """End the loop, then let the lanes finish what they are doing."""
@@ -90,3 +97,9 @@ class Engine:
             self._thread.join()
         for lanes in self._lanes:
             lanes.close()
+
+
+def rest_seconds(pass_seconds: float, tick_seconds: float) -> float:
+    """How long nothing wakes the loop after a pass: each step that is done does, and passes over thousands of subjects
+    would take the processor away from those who carry the steps out."""
+    return min(max(0.0, REST_SHARE * pass_seconds), tick_seconds)

@@ -11,7 +11,7 @@ import pytest
 
 from acsmpd.clock import Moment
 from acsmpd.engine.core import Retries
-from acsmpd.engine.engine import Engine
+from acsmpd.engine.engine import Engine, rest_seconds
 from acsmpd.engine.lanes import Lanes
 from tests.engine.bench import BEGIN, Bench
 from tests.support.wait import wait_until
@@ -232,3 +232,36 @@ def test_what_is_due_is_dropped() -> None:
     assert len(retries._due) == 2
     assert retries.next_due() == 998.0
     assert retries.due("k998", 997.0) is False
+
+
+@pytest.mark.parametrize(
+    ("passed", "rest"), [(0.0, 0.0), (0.01, 0.02), (0.4, 0.8), (0.5, 1.0), (30.0, 1.0), (-5.0, 0.0)]
+)  # fmt: skip
+def test_after_a_long_pass_the_loop_rests_longer_but_no_longer_than_a_tick(
+    passed: float, rest: float
+) -> None:
+    assert rest_seconds(passed, 1.0) == pytest.approx(rest)
+
+
+def test_wakes_that_come_while_the_loop_rests_are_one_pass(works: Bench) -> None:
+    """As when a thousand steps are done one after the other while each pass takes its time."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(Duty):
+        def ensure(self, now: Moment) -> float | None:
+            super().ensure(now)
+            begun.set()
+            assert go.wait(20)
+            works.clock.moment = works.clock.moment.later(0.2)  # so long it took
+            return None
+
+    seen: list[tuple[str, float]] = []
+    one = engine(works, Slow(seen, "a"))
+    one.start()
+    assert begun.wait(20)
+    for _ in range(1000):
+        works.core.wake()
+    go.set()
+    wait_until(lambda: one.passes == 2, what="the one pass for all of them")
+    one.stop()
+    assert len(seen) == 2

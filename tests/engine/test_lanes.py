@@ -1,16 +1,18 @@
-"""Where steps are performed: bounded, one for a key, nothing queued, nothing leaked."""
+"""Where steps are performed: bounded, one for a key, nothing queued but the last plan, nothing leaked."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.lanes import Job, Lanes
 from tests.support.wait import wait_until
 
 
@@ -140,3 +142,101 @@ def test_the_bounds_hold_whatever_is_asked(number: int, per_device: int, jobs: l
     lanes.close()
     assert lanes.free == number
     assert gate.most <= number
+
+
+# --- what is planned ----------------------------------------------------------------------------------------
+
+
+def jobs(gate: Gate, *keys: str) -> list[Job]:
+    """Jobs "device/name"."""
+    return [Job(key, key.split("/")[0], lambda key=key: gate.job(key)) for key in keys]  # type: ignore[misc]
+
+
+def test_what_is_planned_is_begun_as_lanes_become_free(gate: Gate) -> None:
+    woken: list[int] = []
+    lanes = make(2, 1, gate, woken)
+    lanes.plan(jobs(gate, "a/1", "a/2", "a/3", "b/1", "c/1"))
+    assert (lanes.free, lanes.busy("a/1"), lanes.busy("b/1"), lanes.busy("a/2")) == (0, True, True, False)
+    gate.open.set()
+    wait_until(lambda: len(gate.ran) == 5)
+    lanes.close()
+    assert sorted(gate.ran) == ["a/1", "a/2", "a/3", "b/1", "c/1"]
+    assert (gate.most, lanes.free, woken) == (2, 2, [1] * 5)
+
+
+def test_devices_take_turns(gate: Gate) -> None:
+    lanes = make(1, 1, gate)
+    lanes.plan(jobs(gate, "a/1", "a/2", "a/3", "b/1", "b/2", "c/1"))
+    gate.open.set()
+    wait_until(lambda: len(gate.ran) == 6)
+    assert gate.ran == ["a/1", "b/1", "c/1", "a/2", "b/2", "a/3"]
+    lanes.close()
+
+
+def test_a_new_plan_replaces_what_has_not_begun(gate: Gate) -> None:
+    lanes = make(1, 1, gate)
+    lanes.plan(jobs(gate, "a/1", "a/2"))
+    lanes.plan(jobs(gate, "a/1", "b/2"))  # a/1 is under way: it is not begun beside itself
+    gate.open.set()
+    wait_until(lambda: len(gate.ran) == 3)
+    assert sorted(gate.ran) == ["a/1", "a/1", "b/2"]
+    lanes.plan([])
+    lanes.close()
+
+
+def test_after_a_failure_nothing_planned_is_begun(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand planned jobs on a full disk are one line in the log, not a thousand at once."""
+    lanes = make(1, 1, gate)
+
+    def fails() -> None:
+        raise ZeroDivisionError("by a test")
+
+    with caplog.at_level(logging.ERROR):
+        lanes.plan([Job(f"a/{number}", "a", fails) for number in range(50)])
+        wait_until(lambda: lanes.free == 1)
+        lanes.close()
+    assert [record.getMessage() for record in caplog.records] == ["a lane failed"]
+
+
+def test_close_begins_nothing_that_is_planned(gate: Gate) -> None:
+    lanes = make(1, 1, gate)
+    lanes.plan(jobs(gate, "a/1", "a/2"))
+    closing = threading.Thread(target=lanes.close)
+    closing.start()
+    wait_until(lambda: not lanes.take("late", "d1", lambda: None) and not lanes._open)
+    gate.open.set()
+    closing.join(20)
+    assert gate.ran == ["a/1"]
+    lanes.plan(jobs(gate, "a/3"))
+    assert lanes.free == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    number=st.integers(1, 4), per_device=st.integers(1, 3),
+    wanted=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=20, unique=True),
+)  # fmt: skip
+def test_all_that_is_planned_is_done_once_and_within_the_bounds(
+    number: int, per_device: int, wanted: list[tuple[int, int]]
+) -> None:
+    gate, lock, now, most = Gate(), threading.Lock(), Counter[str](), Counter[str]()
+    lanes = make(number, per_device, gate)
+    gate.open.set()
+
+    def work(device: str, key: str) -> None:
+        with lock:
+            now[device] += 1
+            most[device] = max(most[device], now[device])
+        gate.job(key)
+        with lock:
+            now[device] -= 1
+
+    lanes.plan(
+        Job(f"{device}/{name}", f"{device}", partial(work, f"{device}", f"{device}/{name}"))
+        for device, name in wanted
+    )
+    wait_until(lambda: len(gate.ran) == len(wanted))
+    lanes.close()
+    assert sorted(gate.ran) == sorted(f"{device}/{name}" for device, name in wanted)
+    assert gate.most <= number
+    assert max(most.values(), default=0) <= per_device
