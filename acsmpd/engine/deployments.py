@@ -6,6 +6,7 @@ Copies (package files), loads (services) and tasks are three kinds of subject wi
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from acsmpd.decide import steps
 from acsmpd.decide.backoff import delay_seconds
 from acsmpd.engine import stepwork
 from acsmpd.engine.core import Core, Retries
-from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.lanes import Job, Lanes
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.restarts import Restarts
 from acsmpd.engine.stepwork import Item
@@ -76,9 +77,11 @@ class Deployments:
         if forgotten:
             self._forget(forgotten, now)
         self._retries.prune(now.mono)
-        for item in work:
-            if item.rung.step not in ("", "forget") and self._retries.due(item.try_key, now.mono):
-                self._start(item)
+        self._lanes.plan(
+            Job(item.key, item.device, partial(self._perform, item))
+            for item in work
+            if item.rung.step not in ("", "forget") and self._retries.due(item.try_key, now.mono)
+        )
         if not work and not self._restarts.any_failing:
             return None
         return min(self._retries.next_due() or float("inf"), now.mono + AGAIN_SECONDS)
@@ -153,14 +156,16 @@ class Deployments:
 
     def _tasks(self, tx: Tx, known: dict[str, Device], now: Moment, subject: str | None) -> list[Item]:
         found = []
-        for row in plans.unsettled_tasks(tx, None if subject is None else int(subject)):
+        rows = plans.unsettled_tasks(tx) if subject is None else plans.wished_task(tx, int(subject))
+        loads = services.loads_of(tx, {row["load_id"] for row in rows if row["load_id"]})
+        leaving = plans.leaving(tx, None if subject is None or not rows else rows[0]["instance_id"])
+        for row in rows:
             task = msgspec.convert(row, TaskRow)
-            load = services.load(tx, task.load_id) if task.load_id else None
             revision = row["wanted_revision"] if row["wanted_revision"] is not None else task.revision
             failures, seconds = self._restarts.failing(task.id, now.mono)
             rung = steps.next_for_task(
-                task, load, known.get(task.device), revision=revision, failures=failures,
-                failed_seconds=seconds, leaving=plans.is_leaving(tx, task),
+                task, loads.get(task.load_id or ""), known.get(task.device), revision=revision, failures=failures,
+                failed_seconds=seconds, leaving=any(one.is_before(task) for one in leaving.get(task.instance_id, ())),
             )  # fmt: skip
             found.append(Item("task", str(task.id), task.device, task.attempts, rung))
         return found
@@ -174,9 +179,6 @@ class Deployments:
                     stepwork.forget(tx, item.kind, item.subject)
                     alarms.end_alarm(tx, STEP_REFUSED, item.key, now.wall_ms)
 
-    def _start(self, item: Item) -> None:
-        self._lanes.take(item.key, item.device, lambda: self._perform(item))
-
     def _perform(self, planned: Item) -> None:
         """In a lane: intent on disk, the call outside any transaction, the outcome on disk."""
         if any(ended.item.key == planned.key for ended in self._unwritten.copy()):
@@ -184,7 +186,7 @@ class Deployments:
         now = self._core.clock.now()
         with self._core.store.write() as tx:
             item = self._as_it_is(tx, planned, now)
-            if item is None:
+            if item is None or not self._retries.due(item.try_key, now.mono):
                 return
             try:
                 prepared = stepwork.prepare(self._core, tx, item)

@@ -12,7 +12,7 @@ from acsmpd.model import Outcome
 from acsmpd.store import alarms, foreign, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Copy, Task
+from acsmpd.store.tables import Copy
 from acsmpd.wire.answer import Missing
 
 LOADS_BEFORE_A_NEW_PUSH = 6
@@ -50,7 +50,8 @@ class Recorder:
             else:
                 {"copy": self._copy_done, "load": self._load_done}[item.kind](tx, item, result, now)
             alarms.end_alarm(tx, STEP_REFUSED, item.key, now.wall_ms)
-            self._poke(item.device)
+            if not _is_told(result):
+                self._poke(item.device)
             return False
         self._poke(item.device)
         if isinstance(result, Permanent):
@@ -110,12 +111,10 @@ class Recorder:
             }
         elif step == "create_task":
             status = outcome.task.status if outcome.task else "PENDING"
-            taken: Any = plans.tasks(
-                tx, Task.device == item.device, Task.task_id == outcome.facility_id, Task.id != row_id
-            )
-            taken = taken or foreign.task(tx, item.device, outcome.facility_id)
+            told = outcome.facility_id
+            taken = plans.holds(tx, item.device, told, but=row_id) or foreign.task(tx, item.device, told)
             # An id that is another's cannot be ours: the listing will tell which one is.
-            values |= {"task_id": "" if taken else outcome.facility_id, "status": status}
+            values |= {"task_id": "" if taken else told, "status": status}
         elif step == "update_task":
             values |= then
         else:
@@ -169,3 +168,9 @@ class Recorder:
         if item.attempts and item.attempts % LOADS_BEFORE_A_NEW_PUSH == 0:
             services.change_copy(tx, copy["id"], sent=False)
         return item.attempts < 3 * LOADS_BEFORE_A_NEW_PUSH
+
+
+def _is_told(outcome: Outcome) -> bool:
+    """Whether the answer itself says that it runs: nothing more is seen by looking at once, and looking at a device
+    after each of a thousand starts costs more than they do."""
+    return bool(outcome.facility_id) and outcome.task is not None and outcome.task.status == "RUNNING"

@@ -27,7 +27,7 @@ from acsmpd.model import (
 )
 from acsmpd.store import packages, pipelines, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Copy, Task
+from acsmpd.store.tables import Copy
 
 
 class Item(Struct, frozen=True):
@@ -239,8 +239,8 @@ def _md5_now(tx: Tx, item: Item) -> str:
 
 def _held_after(tx: Tx, item: Item) -> dict[str, Any]:
     """Which revision and policy the device will hold when it has taken this."""
-    row = tx.row(Task.select(Task.instance_id).where(Task.id == int(item.subject)))
-    instance = plans.any_instance(tx, row["instance_id"]) if row else None
+    task = plans.task(tx, int(item.subject))
+    instance = plans.any_instance(tx, task.instance_id) if task else None
     if instance is None:
         return {}
     return {"revision": instance["revision"], "policy": instance["restart_policy"]}

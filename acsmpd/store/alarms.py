@@ -27,10 +27,11 @@ def raise_alarm(tx: Tx, kind: str, subject: str, text: str, now_ms: int) -> bool
 
 
 def end_alarm(tx: Tx, kind: str, subject: str, now_ms: int) -> None:
-    tx.run(
-        Alarm.update(until_ms=now_ms).where(
-            Alarm.kind == kind, Alarm.subject == subject, Alarm.until_ms.is_null(True)
-        )
+    tx.change(
+        "UPDATE alarm SET until_ms = ? WHERE kind = ? AND subject = ? AND until_ms IS NULL",
+        now_ms,
+        kind,
+        subject,
     )
 
 

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -41,6 +41,13 @@ REMEMBERED = 400
 """Numbers that are remembered, of each reader: its connection has a version of its own."""
 REMEMBERED_VALUES = 32
 """A question with more values is not remembered: a list of devices may be as long as a body."""
+
+
+class Changed(NamedTuple):
+    """How many rows a statement changed, and the row id of the last one it entered."""
+
+    rows: int
+    row_id: int
 
 
 class Tx:
@@ -150,6 +157,12 @@ class Tx:
         """A literal statement with parameters, for what the query builder cannot say, or says too slowly."""
         self.enter()
         return self._rows(text, values)
+
+    def change(self, text: str, *values: Any) -> Changed:
+        """A literal statement that writes."""
+        self.enter()
+        cursor = self._database.connection().execute(text, values)
+        return Changed(cursor.rowcount, cursor.lastrowid or 0)
 
     def _rows(self, text: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = self._database.connection().execute(text, values).fetchall()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from acsmpd.model import Device
+from acsmpd.store import plain
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import struct, structs
+from acsmpd.store.rows import structs
 from acsmpd.store.tables import Claim, Computility, Token
 
 _SHOWN = [getattr(Computility, name) for name in Device.__struct_fields__]
@@ -15,11 +18,12 @@ _SHOWN = [getattr(Computility, name) for name in Device.__struct_fields__]
 
 
 def get(tx: Tx, code: str) -> dict[str, Any] | None:
-    return tx.row(Computility.select().where(Computility.code == code))
+    return plain.row(tx, Computility, code=code)
 
 
 def device(tx: Tx, code: str) -> Device | None:
-    return struct(tx, Computility.select(*_SHOWN).where(Computility.code == code), Device)
+    row = get(tx, code)
+    return None if row is None else msgspec.convert(row, Device)
 
 
 def all_devices(tx: Tx) -> dict[str, Device]:
@@ -48,19 +52,18 @@ def put(tx: Tx, code: str, now_ms: int, **values: Any) -> None:
 
 
 def change(tx: Tx, code: str, **values: Any) -> None:
-    tx.run(Computility.update(**values).where(Computility.code == code))
+    plain.update(tx, Computility, values, code=code)
 
 
 # --- tokens ------------------------------------------------------------------------------------------
 
 
 def tokens(tx: Tx, code: str | None = None) -> list[dict[str, Any]]:
-    query = Token.select()
-    return tx.rows(query.where(Token.code == code) if code else query)
+    return plain.rows(tx, Token, code=code) if code else tx.rows(Token.select())
 
 
 def token(tx: Tx, token_hash: str) -> dict[str, Any] | None:
-    return tx.row(Token.select().where(Token.hash == token_hash))
+    return plain.row(tx, Token, hash=token_hash)
 
 
 def set_current(tx: Tx, code: str, token_hash: str, sealed: str, now_ms: int) -> None:

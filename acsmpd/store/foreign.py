@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from acsmpd.model import ForeignStream, LoadRow
+from acsmpd.store import plain
 from acsmpd.store.database import Tx
 from acsmpd.store.plans import vacate
 from acsmpd.store.rows import structs
@@ -78,7 +79,7 @@ def tasks(tx: Tx, device: str) -> list[dict[str, Any]]:
 
 
 def task(tx: Tx, device: str, task_id: str) -> dict[str, Any] | None:
-    return tx.row(ForeignTask.select().where(ForeignTask.device == device, ForeignTask.task_id == task_id))
+    return plain.row(tx, ForeignTask, device=device, task_id=task_id)
 
 
 def add_task(tx: Tx, device: str, now_ms: int, **shown: Any) -> None:

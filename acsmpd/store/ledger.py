@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acsmpd.clock import Shown
+from acsmpd.store import plain
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Intent
@@ -12,23 +13,23 @@ from acsmpd.store.tables import Intent
 KEPT = 20
 """Closed intents kept for one subject; enough to see what was tried."""
 
+TOO_MANY = """
+    DELETE FROM intent WHERE kind = ? AND subject = ? AND outcome IS NOT NULL AND id <= (
+        SELECT id FROM intent WHERE kind = ? AND subject = ? AND outcome IS NOT NULL
+        ORDER BY id DESC LIMIT 1 OFFSET ?)
+"""
+
 
 def begin(tx: Tx, *, kind: str, subject: str, device: str, step: str, attempt: int, now_ms: int) -> int:
     """Write an intent; of the subject's closed ones the last KEPT stay."""
-    here = (Intent.kind == kind, Intent.subject == subject, Intent.outcome.is_null(False))
-    kept = Intent.select(Intent.id).where(*here).order_by(Intent.id.desc()).limit(KEPT)
-    tx.run(Intent.delete().where(*here, Intent.id.not_in(kept)))
-    return int(
-        tx.run(
-            Intent.insert(
-                kind=kind, subject=subject, device=device, step=step, attempt=attempt, begun_ms=now_ms
-            )
-        )
-    )  # fmt: skip
+    tx.change(TOO_MANY, kind, subject, kind, subject, KEPT)
+    return plain.insert(
+        tx, Intent, kind=kind, subject=subject, device=device, step=step, attempt=attempt, begun_ms=now_ms
+    )
 
 
 def close(tx: Tx, intent_id: int, outcome: str, text: str, now_ms: int) -> None:
-    tx.run(Intent.update(outcome=outcome, text=text[:500], ended_ms=now_ms).where(Intent.id == intent_id))
+    plain.update(tx, Intent, {"outcome": outcome, "text": text[:500], "ended_ms": now_ms}, id=intent_id)
 
 
 def open_intents(tx: Tx) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from msgspec import Struct
 from peewee import JOIN, fn
 
 from acsmpd.model import InstanceRow, Place, TaskRow
+from acsmpd.store import plain
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import insert, is_number, struct, structs, update
+from acsmpd.store.rows import is_number, structs
 from acsmpd.store.tables import Instance, InstanceEvent, Plan, Task, Turn
 
 YES, NO = True, False
@@ -26,15 +27,15 @@ STATUSES = ("PENDING", "ERROR", "RUNNING", "PAUSED", "FINISHED")
 
 
 def plan(tx: Tx, plan_id: int) -> dict[str, Any] | None:
-    return tx.row(Plan.select().where(Plan.id == plan_id))
+    return plain.row(tx, Plan, id=plan_id)
 
 
 def add_plan(tx: Tx, **values: Any) -> int:
-    return int(tx.run(Plan.insert(**values)))
+    return plain.insert(tx, Plan, **values)
 
 
 def change_plan(tx: Tx, plan_id: int, **values: Any) -> None:
-    tx.run(Plan.update(**values).where(Plan.id == plan_id))
+    plain.update(tx, Plan, values, id=plan_id)
 
 
 def drop_plan(tx: Tx, plan_id: int) -> None:
@@ -70,19 +71,19 @@ def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
 
 def add_instance(tx: Tx, events: list[tuple[str, str]], **values: Any) -> int:
     """Write an instance with its (event, capability) pairs; returns its number."""
-    number = insert(tx, Instance, **values)
-    _add_events(tx, values["id"], events)
+    number = plain.insert(tx, Instance, **values)
+    _enter_events(tx, values["id"], events)
     return number
 
 
 def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
-    tx.sql("DELETE FROM instance_event WHERE instance_id = ?", instance_id)
-    _add_events(tx, instance_id, events)
+    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
+    _enter_events(tx, instance_id, events)
 
 
-def _add_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
+def _enter_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
     for event, capability in events:
-        insert(tx, InstanceEvent, instance_id=instance_id, event_id=event, capability=capability)
+        plain.insert(tx, InstanceEvent, instance_id=instance_id, event_id=event, capability=capability)
 
 
 def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
@@ -98,7 +99,7 @@ def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
 
 
 def change_instance(tx: Tx, instance_id: str, **values: Any) -> None:
-    update(tx, Instance.id, instance_id, **values)
+    plain.update(tx, Instance, values, id=instance_id)
 
 
 def change_instances(tx: Tx, *conditions: Any, **values: Any) -> int:
@@ -178,7 +179,7 @@ def instance(tx: Tx, key: str) -> dict[str, Any] | None:
 
 def any_instance(tx: Tx, instance_id: str) -> dict[str, Any] | None:
     """An instance, deleted or not: results may still come for it."""
-    return tx.row(Instance.select().where(Instance.id == instance_id))
+    return plain.row(tx, Instance, id=instance_id)
 
 
 def instances(tx: Tx, *conditions: Any) -> list[InstanceRow]:
@@ -207,7 +208,8 @@ def tasks(tx: Tx, *conditions: Any) -> list[TaskRow]:
 
 
 def task(tx: Tx, task_row_id: int) -> TaskRow | None:
-    return struct(tx, Task.select().where(Task.id == task_row_id), TaskRow)
+    row = plain.row(tx, Task, id=task_row_id)
+    return None if row is None else msgspec.convert(row, TaskRow)
 
 
 class Placed(Struct, frozen=True):
@@ -252,7 +254,7 @@ def place_of(tx: Tx, instance_id: str) -> Placed | None:
 
 
 def add_task(tx: Tx, **values: Any) -> int:
-    return int(tx.run(Task.insert(**values)))
+    return plain.insert(tx, Task, **values)
 
 
 GIVEN = """
@@ -277,7 +279,7 @@ def give_place(tx: Tx, instance_id: str, place: Place, replaces: int | None, now
 
 
 def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:
-    tx.run(Task.update(**values).where(Task.id == task_row_id))
+    plain.update(tx, Task, values, id=task_row_id)
 
 
 def replaced() -> Any:
@@ -300,13 +302,10 @@ def drop_task(tx: Tx, task_row_id: int) -> None:
     tx.run(Task.delete().where(Task.id == task_row_id))
 
 
-def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, Any]]:
-    """Tasks (or one of them) something may have to be done about, with the instance's wanted revision and policy."""
-    query = (
-        Task.select(
-            Task, Instance.revision.alias("wanted_revision"), Instance.restart_policy, Instance.info,
-            Instance.deleted,
-        )
+def unsettled_tasks(tx: Tx) -> list[dict[str, Any]]:
+    """Tasks something may have to be done about, with the instance's wanted revision (None: it has none)."""
+    return tx.rows(
+        Task.select(Task, Instance.revision.alias("wanted_revision"))
         .join(Instance, JOIN.LEFT_OUTER, on=(Instance.id == Task.instance_id))
         .where(
             (Task.wanted == "gone")
@@ -318,22 +317,49 @@ def unsettled_tasks(tx: Tx, task_row_id: int | None = None) -> list[dict[str, An
         )
         .order_by(Task.id)
     )  # fmt: skip
-    return tx.rows(query if task_row_id is None else query.where(Task.id == task_row_id))
+
+
+def holds(tx: Tx, device: str, task_id: str, *, but: int) -> bool:
+    """Whether another row than that one holds this task of the computility."""
+    other = "SELECT 1 FROM task WHERE device = ? AND task_id = ? AND id <> ? LIMIT 1"
+    return bool(tx.sql(other, device, task_id, but))
+
+
+def wished_task(tx: Tx, task_row_id: int) -> list[dict[str, Any]]:
+    """One task, whether settled or not, in the form of `unsettled_tasks`; none if there is none."""
+    found = plain.rows(tx, Task, id=task_row_id)
+    for row in found:
+        wanted = tx.sql("SELECT revision FROM instance WHERE id = ?", row["instance_id"])
+        row["wanted_revision"] = wanted[0][0] if wanted else None
+    return found
 
 
 LEAVING = """
-    SELECT EXISTS (
-        SELECT 1 FROM task t LEFT JOIN computility c ON c.code = t.device
-        WHERE t.instance_id = ? AND t.id != ? AND t.wanted = 'gone' AND t.sent AND (
-            t.device = ?
-            OR (t.status IN ('RUNNING', 'PENDING') AND c.state = 'online' AND c.enabled AND c.approved)))
+    SELECT t.id, t.instance_id, t.device,
+        t.status IN ('RUNNING', 'PENDING') AND coalesce(c.state = 'online' AND c.enabled AND c.approved, 0)
+    FROM task t LEFT JOIN computility c ON c.code = t.device WHERE t.wanted = 'gone' AND t.sent
 """
 
 
-def is_leaving(tx: Tx, task: TaskRow) -> bool:
-    """Whether an earlier task of the same instance has to go first: one on the same device, or one that another runs
-    that can be told to end it. Asked of every task that is to begin, so said by hand."""
-    return bool(tx.sql(LEAVING, task.instance_id, task.id, task.device)[0][0])
+class Leaver(Struct, frozen=True):
+    """A task that is on a computility still and has to go. `runs`: and can be told to end it."""
+
+    task: int
+    device: str
+    runs: bool
+
+    def is_before(self, task: TaskRow) -> bool:
+        """Whether it has to go before that task of its instance begins: from the same computility, or since it runs."""
+        return self.task != task.id and (self.device == task.device or self.runs)
+
+
+def leaving(tx: Tx, instance_id: str | None = None) -> dict[str, list[Leaver]]:
+    """instance -> those of its tasks, of all instances or one."""
+    one = () if instance_id is None else (instance_id,)
+    found: dict[str, list[Leaver]] = {}
+    for task, instance, device, runs in tx.sql(LEAVING + (" AND t.instance_id = ?" if one else ""), *one):
+        found.setdefault(instance, []).append(Leaver(task, device, bool(runs)))
+    return found
 
 
 def starting_on(tx: Tx) -> set[str]:

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from peewee import JOIN, fn
 
 from acsmpd.model import CARRIED, CardShare, CopyRow, LoadRow, TaskRow
+from acsmpd.store import plain
 from acsmpd.store.database import Tx
-from acsmpd.store.rows import struct, structs
+from acsmpd.store.rows import structs
 from acsmpd.store.tables import Copy, Load, Package, Service, Task
 
 YES, NO = True, False
@@ -21,7 +23,7 @@ YES, NO = True, False
 
 
 def copy(tx: Tx, package_id: str, device: str) -> dict[str, Any] | None:
-    return tx.row(Copy.select().where(Copy.package_id == package_id, Copy.device == device))
+    return plain.row(tx, Copy, package_id=package_id, device=device)
 
 
 def copies(tx: Tx, *conditions: Any) -> list[CopyRow]:
@@ -68,7 +70,7 @@ def unwant_copy(tx: Tx, package_id: str, device: str, now_ms: int) -> None:
 
 
 def change_copy(tx: Tx, copy_id: int, **values: Any) -> None:
-    tx.run(Copy.update(**values).where(Copy.id == copy_id))
+    plain.update(tx, Copy, values, id=copy_id)
 
 
 def drop_copy(tx: Tx, copy_id: int) -> None:
@@ -98,7 +100,7 @@ def unsettled_copies(tx: Tx, copy_id: int | None = None) -> list[dict[str, Any]]
 
 
 def service(tx: Tx, service_id: str) -> dict[str, Any] | None:
-    return tx.row(Service.select().where(Service.id == service_id))
+    return plain.row(tx, Service, id=service_id)
 
 
 def add_service(tx: Tx, **values: Any) -> None:
@@ -106,7 +108,7 @@ def add_service(tx: Tx, **values: Any) -> None:
 
 
 def change_service(tx: Tx, service_id: str, **values: Any) -> None:
-    tx.run(Service.update(**values).where(Service.id == service_id))
+    plain.update(tx, Service, values, id=service_id)
 
 
 def add_load(tx: Tx, **values: Any) -> None:
@@ -114,7 +116,7 @@ def add_load(tx: Tx, **values: Any) -> None:
 
 
 def change_load(tx: Tx, load_id: str, **values: Any) -> None:
-    tx.run(Load.update(**values).where(Load.id == load_id))
+    plain.update(tx, Load, values, id=load_id)
 
 
 def unwant_load(tx: Tx, load_id: str, now_ms: int) -> None:
@@ -123,12 +125,24 @@ def unwant_load(tx: Tx, load_id: str, now_ms: int) -> None:
 
 
 def load(tx: Tx, load_id: str) -> LoadRow | None:
-    return struct(tx, Load.select().where(Load.id == load_id), LoadRow)
+    row = plain.row(tx, Load, id=load_id)
+    return None if row is None else msgspec.convert(row, LoadRow)
 
 
 def loads(tx: Tx, *conditions: Any) -> list[LoadRow]:
     query = Load.select().order_by(Load.created_ms, Load.id)
     return structs(tx, query.where(*conditions) if conditions else query, LoadRow)
+
+
+def loads_of(tx: Tx, load_ids: Collection[str]) -> dict[str, LoadRow]:
+    """These loads by their id; one that is gone is missing."""
+    ids, found = list(load_ids), dict[str, LoadRow]()
+    if len(ids) == 1:
+        one = load(tx, ids[0])
+        return {} if one is None else {one.id: one}
+    for first in range(0, len(ids), 500):
+        found |= {one.id: one for one in loads(tx, Load.id.in_(ids[first : first + 500]))}
+    return found
 
 
 def add_replica(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:

@@ -203,16 +203,41 @@ def test_which_tasks_are_unsettled(store: Store, more: dict[str, Any], unsettled
         row_id = add_task(tx, "i1", **more)
         found = plans.unsettled_tasks(tx)
         assert [row["id"] for row in found] == ([row_id] if unsettled else [])
-        assert all((row["wanted_revision"], row["restart_policy"]) == (0, "ALWAYS") for row in found)
-        assert plans.unsettled_tasks(tx, row_id) == found
-        assert plans.unsettled_tasks(tx, row_id + 1) == []
+        assert all(row["wanted_revision"] == 0 for row in found)
+        [alone] = plans.wished_task(tx, row_id)
+        assert [alone] == found or not unsettled
+        assert plans.wished_task(tx, row_id + 1) == []
 
 
 def test_a_task_whose_instance_was_dropped_is_still_seen(store: Store) -> None:
     with store.write() as tx:
         row_id = add_task(tx, "nobody", wanted="gone", sent=True)
         [row] = plans.unsettled_tasks(tx)
-        assert (row["id"], row["wanted_revision"], row["restart_policy"]) == (row_id, None, None)
+        assert (row["id"], row["wanted_revision"]) == (row_id, None)
+        assert plans.wished_task(tx, row_id) == [row]
+
+
+def test_what_has_to_go_is_told_by_instance_and_computility(store: Store) -> None:
+    with store.write() as tx:
+        going = {"wanted": "gone", "sent": True}
+        first, second = add_task(tx, "i1", **going), add_task(tx, "i1", **going)
+        elsewhere, other = add_task(tx, "i1", device=OTHER, **going), add_task(tx, "i2", **going)
+        add_task(tx, "i1", wanted="gone", sent=False)  # never was there
+        add_task(tx, "i1", wanted="running", sent=True)
+        of_one = {("i1", CODE): {first, second}, ("i1", OTHER): {elsewhere}}
+        assert plans.leaving(tx, "i1") == of_one
+        assert plans.leaving(tx) == {**of_one, ("i2", CODE): {other}}
+        assert plans.leaving(tx, "nobody") == {}
+
+
+def test_another_row_that_holds_the_same_task_is_found(store: Store) -> None:
+    with store.write() as tx:
+        mine = add_task(tx, "i1", sent=True, task_id="t1")
+        assert plans.holds(tx, CODE, "t1", but=mine) is False
+        other = add_task(tx, "i2", sent=True, task_id="t1")
+        assert plans.holds(tx, CODE, "t1", but=mine) is True
+        assert plans.holds(tx, OTHER, "t1", but=mine) is False
+        assert plans.holds(tx, CODE, "t2", but=other) is False
 
 
 def test_instances_that_are_to_run_and_have_no_place(store: Store) -> None:
