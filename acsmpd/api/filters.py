@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import fn
+from peewee import SQL, fn
 
 from acsmpd.api.platform import Platform
 from acsmpd.spec import times
@@ -38,10 +38,10 @@ def instance_filters(asked: Any) -> list[Any]:
 def _with_capability(condition: Any) -> Any:
     """Instances that run on such a capability, or, before they have a place, ask for an event it serves."""
     codes = Capability.select(Capability.code).where(condition)
-    serving = (
-        InstanceEvent.select(InstanceEvent.instance_id)
-        .join(Capability, on=(fn.INSTR(Capability.event_ids, fn.PRINTF('"%s"', InstanceEvent.event_id)) > 0))
-        .where(InstanceEvent.capability == "", condition)
+    served = fn.json_each(Capability.event_ids).alias("served")
+    events = Capability.select(SQL('"served"."value"')).from_(Capability, served).where(condition)
+    asked = InstanceEvent.select(InstanceEvent.instance_id).where(
+        InstanceEvent.capability.in_(codes)
+        | ((InstanceEvent.capability == "") & InstanceEvent.event_id.in_(events))
     )
-    placed = InstanceEvent.select(InstanceEvent.instance_id).where(InstanceEvent.capability.in_(codes))
-    return Instance.id.in_(placed) | Instance.id.in_(serving)
+    return Instance.id.in_(asked)

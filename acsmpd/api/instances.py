@@ -320,8 +320,7 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
     conditions: list[Any] = [equal(Instance.deleted, False), *instance_filters(asked)]
     if asked.id is not None:
         key = str(asked.id)
-        by_number = (Instance.number == int(key)) if is_number(key) else (Instance.id == key)
-        conditions.append((Instance.id == key) | by_number)
+        conditions.append(equal(Instance.number, int(key)) if is_number(key) else equal(Instance.id, key))
     if asked.status:
         conditions.append(equal(Instance.status, asked.status))
     if asked.task_id is not None:

@@ -184,7 +184,8 @@ def _order(page: Page, columns: Mapping[str, Any], last: Any) -> list[tuple[Any,
             raise faults.InvalidField(
                 f"$.PageRequest.OrderList: cannot order by {name!r}; allowed: {allowed}"
             )
-    return [*((columns[name], down) for name, down in page.order), (last, False)]
+    order = [(columns[name], down) for name, down in page.order]
+    return [*order, (last, bool(order) and order[-1][1])]  # as the last one: an index is read one way
 
 
 class _Columns:

@@ -549,3 +549,16 @@ READY_SECONDS = """
 ALTER TABLE "rollout" ADD COLUMN "min_ready" INTEGER NOT NULL DEFAULT 0;
 """
 """How long the services of a rollout have to run before they count."""
+
+SEARCHES = """
+DROP INDEX "instance_status";
+DROP INDEX "instance_stream_device_id";
+DROP INDEX "instance_created_ms";
+CREATE INDEX "instance_deleted_plan_id" ON "instance" ("deleted", "plan_id");
+CREATE INDEX "instance_deleted_status" ON "instance" ("deleted", "status");
+CREATE INDEX "instance_deleted_stream_device_id" ON "instance" ("deleted", "stream_device_id");
+CREATE INDEX "instance_deleted_created_ms" ON "instance" ("deleted", "created_ms");
+DROP INDEX "instance_event_capability";
+CREATE INDEX "instance_event_capability_event_id" ON "instance_event" ("capability", "event_id");
+"""
+"""Every search leaves out what is deleted: with that before it, an index serves a filter and an order alike."""

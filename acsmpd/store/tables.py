@@ -272,10 +272,10 @@ class Instance(Table):
     )  # CreateAndStartTask of Part 4, which a later resume does not change
     deleted = BooleanField(default=False, index=True)
     revision = IntegerField(default=0)  # grows with every change of info
-    status = CharField(default="PAUSED", index=True)
+    status = CharField(default="PAUSED")
     reason = TextField(default="")
-    stream_device_id = CharField(default="", index=True)
-    created_ms = BigIntegerField(index=True)
+    stream_device_id = CharField(default="")
+    created_ms = BigIntegerField()
     changed_ms = BigIntegerField()
     started = BooleanField(
         default=False, constraints=[ZERO]
@@ -290,7 +290,11 @@ class Instance(Table):
     )  # the only one that may serve it; "": any that can
 
     class Meta:
-        indexes = ((("plan_id", "deleted"), False),)  # with the number behind it: a page needs no sorting
+        # with the number behind each: a page needs no sorting
+        indexes = (
+            (("plan_id", "deleted"), False), (("deleted", "plan_id"), False), (("deleted", "status"), False),
+            (("deleted", "stream_device_id"), False), (("deleted", "created_ms"), False),
+        )  # fmt: skip
 
 
 class Turn(Table):
@@ -312,7 +316,10 @@ class InstanceEvent(Table):
     id = AutoField()
     instance_id = CharField(index=True)
     event_id = CharField(index=True)
-    capability = CharField(default="", index=True)
+    capability = CharField(default="")
+
+    class Meta:
+        indexes = ((("capability", "event_id"), False),)
 
 
 class Task(Table):
