@@ -16,7 +16,7 @@ from acsmpd.engine.lanes import Lanes
 
 log = logging.getLogger(__name__)
 
-REST_SHARE = 2.0
+REST_SHARE = 4.0
 """After a pass the loop rests so many times as long as that took, at most a tick."""
 
 

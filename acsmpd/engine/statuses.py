@@ -6,10 +6,10 @@ from acsmpd.clock import Moment
 from acsmpd.decide.status import instance_status
 from acsmpd.engine.core import Core
 from acsmpd.engine.placement import Placement
-from acsmpd.model import Device, TaskRow
+from acsmpd.model import TaskRow
 from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
-from acsmpd.store.tables import Load, Task
+from acsmpd.store.tables import Load
 
 MANY = 500
 """From so many instances on their places are read all at once; of more than so many the states are written in parts."""
@@ -38,10 +38,11 @@ class Statuses:
         if not unsettled:
             return []
         known = devices.all_devices(tx)
-        few = [Task.instance_id.in_([one.id for one in unsettled])] if len(unsettled) < MANY else []
-        tasks = plans.tasks(tx, *few)
-        places: dict[str, TaskRow] = {task.instance_id: task for task in tasks if task.wanted != "gone"}
-        going = {one.instance_id: one.device for one in tasks if _is_going(one, known.get(one.device))}
+        few = [one.id for one in unsettled] if len(unsettled) < MANY else None
+        places = plans.present_tasks(tx, few)
+        going = {
+            name: code for name, code in plans.going(tx) if code in known and known[code].state == "online"
+        }
         failures = rounds.failures(tx, [one.id for one in unsettled if not one.on])
         loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
         found = []
@@ -60,12 +61,6 @@ class Statuses:
             if (said.status, reason) != (instance.status, instance.reason):
                 found.append((instance.id, said.status, reason))
         return found
-
-
-def _is_going(task: TaskRow, device: Device | None) -> bool:
-    """Whether its device is seen to run a task that is to be deleted there."""
-    seen = task.sent and task.status == "RUNNING" and device is not None and device.state == "online"
-    return task.wanted == "gone" and seen
 
 
 def _service_down(pending: TaskRow | None, loads: dict[str, dict[str, str]]) -> str:

@@ -42,7 +42,7 @@ def infos(tx: Tx) -> dict[str, list[dict[str, Any]]]:
 
 
 def all_rows(tx: Tx) -> list[dict[str, Any]]:
-    return tx.rows(Computility.select())
+    return plain.every(tx, Computility)
 
 
 def put(tx: Tx, code: str, now_ms: int, **values: Any) -> None:

@@ -25,6 +25,13 @@ def rows(tx: Tx, table: type[Table], **equal: Any) -> list[Row]:
     return [shape.read(values) for values in found]
 
 
+def every(tx: Tx, table: type[Table], which: str = "", *values: Any) -> list[Row]:
+    """All rows of a table, or `which` of them: what follows FROM in SQL, where the table is t1 and names are ours."""
+    shape = _shape(table)
+    text = f'SELECT {shape.listed} FROM "{table._meta.table_name}" AS t1 {which}'  # noqa: S608
+    return [shape.read(found) for found in tx.sql(text, *values)]
+
+
 def row(tx: Tx, table: type[Table], **equal: Any) -> Row | None:
     """The row whose columns have these values, or None; of several, one."""
     found = rows(tx, table, **equal)
@@ -53,6 +60,7 @@ class _Shape:
     def __init__(self, table: type[Table]) -> None:
         fields = table._meta.sorted_fields
         self.columns = {field.name: f'"{field.column_name}"' for field in fields}
+        self.listed = ", ".join(f't1."{field.column_name}"' for field in fields)
         self.defaults: Row = table._meta.get_default_dict()
         self._write = {field.name: field.db_value for field in fields}
         self._read = [(f.name, f.python_value) for f in fields if isinstance(f, JsonField | BooleanField)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from peewee import JOIN, fn
+from peewee import fn
 
 from acsmpd.model import InstanceRow, Place, TaskRow
 from acsmpd.store import plain
@@ -207,6 +207,19 @@ def tasks(tx: Tx, *conditions: Any) -> list[TaskRow]:
     return structs(tx, query.where(*conditions) if conditions else query, TaskRow)
 
 
+def present_tasks(tx: Tx, instance_ids: list[str] | None = None) -> dict[str, TaskRow]:
+    """instance id -> its newest task that is not to go; of all instances or some."""
+    some = "" if instance_ids is None else f"AND t1.instance_id IN ({', '.join('?' * len(instance_ids))})"
+    rows = plain.every(tx, Task, f"WHERE t1.wanted <> 'gone' {some} ORDER BY t1.id", *(instance_ids or ()))
+    return {row["instance_id"]: msgspec.convert(row, TaskRow) for row in rows}
+
+
+def going(tx: Tx) -> list[tuple[str, str]]:
+    """(instance id, computility) of tasks that are to go and were last seen to run."""
+    text = "SELECT instance_id, device FROM task WHERE wanted = 'gone' AND sent AND status = 'RUNNING' ORDER BY id"
+    return [(row[0], row[1]) for row in tx.sql(text)]
+
+
 def task(tx: Tx, task_row_id: int) -> TaskRow | None:
     row = plain.row(tx, Task, id=task_row_id)
     return None if row is None else msgspec.convert(row, TaskRow)
@@ -302,21 +315,20 @@ def drop_task(tx: Tx, task_row_id: int) -> None:
     tx.run(Task.delete().where(Task.id == task_row_id))
 
 
+UNSETTLED = """
+    LEFT JOIN instance i ON i.id = t1.instance_id
+    WHERE t1.wanted = 'gone' OR NOT t1.sent OR t1.task_id = ''
+        OR (t1.wanted = 'running' AND t1.status IN ('PAUSED', 'ERROR'))
+        OR (t1.wanted = 'paused' AND t1.status IN ('RUNNING', 'PENDING', 'ERROR'))
+        OR t1.revision <> i.revision
+    ORDER BY t1.id
+"""
+
+
 def unsettled_tasks(tx: Tx) -> list[dict[str, Any]]:
     """Tasks something may have to be done about, with the instance's wanted revision (None: it has none)."""
-    return tx.rows(
-        Task.select(Task, Instance.revision.alias("wanted_revision"))
-        .join(Instance, JOIN.LEFT_OUTER, on=(Instance.id == Task.instance_id))
-        .where(
-            (Task.wanted == "gone")
-            | (Task.sent == NO)
-            | (Task.task_id == "")
-            | ((Task.wanted == "running") & (Task.status.in_(("PAUSED", "ERROR"))))
-            | ((Task.wanted == "paused") & (Task.status.in_(("RUNNING", "PENDING", "ERROR"))))
-            | (Task.revision != Instance.revision)
-        )
-        .order_by(Task.id)
-    )  # fmt: skip
+    wanted = dict(tx.sql(f"SELECT t1.id, i.revision FROM task t1 {UNSETTLED}"))  # noqa: S608
+    return [{**row, "wanted_revision": wanted[row["id"]]} for row in plain.every(tx, Task, UNSETTLED)]
 
 
 def holds(tx: Tx, device: str, task_id: str, *, but: int) -> bool:
@@ -399,11 +411,8 @@ STILL = """
 
 def unsettled_instances(tx: Tx) -> list[InstanceRow]:
     """All but those that run where they are to run, or stand still as they are to."""
-    numbers = [row[0] for row in tx.sql(STILL)]
-    found: list[InstanceRow] = []
-    for first in range(0, len(numbers), CHUNK):
-        found += instances(tx, Instance.number.in_(numbers[first : first + CHUNK]))
-    return found
+    rows = plain.every(tx, Instance, f"WHERE t1.number IN ({STILL}) ORDER BY t1.number")
+    return msgspec.convert(rows, list[InstanceRow])
 
 
 def streams_on_direct(tx: Tx) -> dict[str, int]:

@@ -85,3 +85,12 @@ def test_a_column_that_does_not_exist_is_a_fault_of_ours(store: Store) -> None:
             plain.update(tx, Instance, {"nonsense": 1}, id="i1")
         with pytest.raises(KeyError, match="nonsense"):
             plain.rows(tx, Instance, nonsense=1)
+
+
+def test_all_rows_or_those_that_the_rest_of_the_statement_names(store: Store) -> None:
+    with store.write() as tx:
+        for number in range(3):
+            add_instance(tx, f"i{number}", on=number == 1, info={"n": number})
+        assert plain.every(tx, Instance) == tx.rows(Instance.select())
+        found = plain.every(tx, Instance, 'WHERE NOT t1."on" AND t1.number > ? ORDER BY t1.number DESC', 1)
+        assert [row["info"] for row in found] == [{"n": 2}]

@@ -316,4 +316,25 @@ def test_a_task_begins_when_the_one_before_it_has_gone_where_that_can_be_told(
         add_task(tx, **{"device": OTHER, **other})
     assert task is not None
     with store.read() as tx:
-        assert plans.is_leaving(tx, task) is first
+        leavers = plans.leaving(tx, task.instance_id).get(task.instance_id, [])
+        assert any(one.is_before(task) for one in leavers) is first
+
+
+def test_the_present_tasks_of_all_or_some_are_the_newest_that_are_not_to_go(store: Store) -> None:
+    with store.write() as tx:
+        add_task(tx, "i1")
+        newest, other = add_task(tx, "i1"), add_task(tx, "i2")
+        add_task(tx, "i1", wanted="gone")
+        add_task(tx, "i3", wanted="gone")
+        found = plans.present_tasks(tx)
+        assert {name: task.id for name, task in found.items()} == {"i1": newest, "i2": other}
+        assert plans.present_tasks(tx, ["i2", "i3"]) == {"i2": found["i2"]}
+        assert plans.present_tasks(tx, []) == {}
+
+
+def test_unsettled_instances_come_whole_and_by_number(store: Store) -> None:
+    with store.write() as tx:
+        for name in ("b", "a", "c"):
+            add_instance(tx, name, status="PENDING")
+        plans.change_instance(tx, "a", deleted=True)
+        assert plans.unsettled_instances(tx) == plans.instances(tx, Instance.id != "a")
