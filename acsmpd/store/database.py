@@ -1,16 +1,15 @@
 """SQLite, opened once: one way to write, one way to read.
 
-Every write is one short `BEGIN IMMEDIATE` transaction under a process lock; nothing crosses the network
-inside it. Two writer connections exist because `synchronous` cannot change inside a transaction:
-durable (FULL) for wishes, intents, licences and audit, brisk (NORMAL) for samples and liveness.
+Every write is part of one short `BEGIN IMMEDIATE` transaction under a process lock, shared by those who write at
+the same moment (commits.py); nothing crosses the network inside it. Two writer connections exist because
+`synchronous` cannot change inside a transaction: durable (FULL) for wishes, intents, licences and audit, brisk
+(NORMAL) for samples and liveness.
 Few readers are open, each lent for one transaction; an open transaction would keep the WAL from shrinking.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -21,7 +20,9 @@ import peewee
 
 from acsmpd import faults
 from acsmpd.store import migrations
+from acsmpd.store.commits import Group
 from acsmpd.store.connections import Connection, Reader, Readers
+from acsmpd.store.diskwords import FULL, disk_reason
 
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_MS = 100
@@ -29,10 +30,10 @@ CHECKPOINT_MS = 100
 LOCKED_OUT_MS = 100
 """How long a write waits for another program that has just outlasted BUSY_TIMEOUT_MS: all writers wait behind it."""
 JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024
-FULL = "the disk is full"
-_OF_THE_DISK = ("disk I/O error", "unable to open database file")
 
 
+HANDED_ON_SECONDS = 1.0
+"""How long one who has written trusts those who came after to bring it to the disk."""
 VERSION = "(SELECT data_version FROM pragma_data_version)"
 """In a statement: what changes when anybody else has written."""
 READER_CACHE = -16_000
@@ -180,6 +181,10 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._counting = threading.Lock()
+        self._waiting = 0  # for a turn to write
+        self._taken = False
+        self._group: Group | None = None
         self._closed = True
         self._locked_out = False
         self._unsure = False  # whether a write to the disk failed whose pages may be lost
@@ -218,25 +223,67 @@ class Store:
 
     @contextlib.contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Tx]:
-        """One transaction that is on disk when the block ends, or has not happened at all."""
-        with self._lock, self._words("cannot write to the database", writing=True):
-            if self._closed:
-                raise faults.Internal("cannot write to the database: it is closed")
+        """One transaction that is on disk when the block ends, or has not happened at all.
+
+        Who waits for a turn meanwhile joins it, and one sync of the disk serves all of them.
+        """
+        with self._words("cannot write to the database", writing=True):
+            with self._turn():
+                group = self._group_for(self._durable if durable else self._brisk)
+                with group.member():
+                    yield Tx(group.database)
+            while not group.wait(HANDED_ON_SECONDS):
+                with self._turn():  # nobody of those it was left to is there any more
+                    pass
+            group.settled()
+            if group.wrote:
+                self.trouble = ""
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The only one who writes, inside. What is open afterwards is left to those who wait, or goes to the disk."""
+        with self._counting:
+            self._waiting += 1
+        try:
+            self._lock.acquire()
+        finally:
+            with self._counting:
+                self._waiting -= 1
+        try:
+            if self._taken:
+                raise faults.Internal(
+                    "cannot write to the database: cannot start a transaction within a transaction"
+                )
+            self._taken = True
+            try:
+                yield
+            finally:
+                self._taken = False
+                if self._group is not None and (
+                    not self._waiting or self._group.is_full or self._group.is_over
+                ):
+                    self._finish()
+        finally:
+            self._lock.release()
+
+    def _group_for(self, database: Connection) -> Group:
+        """The open transaction on this connection, or a new one."""
+        if self._group is not None and (self._group.is_over or self._group.database is not database):
+            self._finish()
+        if self._closed:
+            raise faults.Internal("cannot write to the database: it is closed")
+        if self._group is None:
             if self._unsure:
                 self._make_sure()
-            database = self._durable if durable else self._brisk
             database.connect(reuse_if_open=True)
-            before = database.connection().total_changes
             self._begin(database)
-            try:
-                yield Tx(database)
-                database.execute_sql("COMMIT")
-            except BaseException:
-                with contextlib.suppress(peewee.PeeweeException, sqlite3.Error):
-                    database.execute_sql("ROLLBACK")
-                raise
-            if database.connection().total_changes != before:
-                self.trouble = ""
+            self._group = Group(database)
+        return self._group
+
+    def _finish(self) -> None:
+        group, self._group = self._group, None
+        if group is not None and not group.is_over:
+            group.commit()
 
     def _make_sure(self) -> None:
         """After a failed sync the system may hold for written what never reached the disk, and say at the next
@@ -284,6 +331,7 @@ class Store:
     def checkpoint(self) -> int:
         """Move the WAL into the database and shrink it, as far as open readers allow; its bytes afterwards."""
         with self._lock, self._words("cannot checkpoint the database", writing=True):
+            self._finish()
             self._checkpoint()
             return self.log_size()
 
@@ -302,6 +350,7 @@ class Store:
 
     def close(self) -> None:
         with self._lock:
+            self._finish()
             self._closed = True
             self._readers.close()
             for database in (self._watch, self._brisk, self._durable):
@@ -318,7 +367,7 @@ class Store:
             text = str(error)
             if "locked" in text:
                 text = f"another program has kept it locked for more than {BUSY_TIMEOUT_MS / 1000:g} s"
-            reason = _disk_reason(text, self.path.parent)
+            reason = disk_reason(text, self.path.parent)
             if writing and reason:
                 self.trouble = f"{what}: {reason}"
                 self._unsure = self._unsure or "I/O" in text
@@ -335,29 +384,3 @@ def _patience(database: peewee.SqliteDatabase, milliseconds: int) -> Iterator[No
         yield
     finally:
         database.execute_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-
-
-def _disk_reason(text: str, folder: Path) -> str:
-    """What is the matter with the disk, when SQLite means the disk; it hides a full one behind other words."""
-    if "full" in text:
-        return FULL
-    if not any(words in text for words in _OF_THE_DISK):
-        return ""
-    error = _asked(folder)
-    if error in (errno.ENOSPC, errno.EDQUOT):
-        return FULL
-    return f"the disk {'is read-only' if error == errno.EROFS else 'failed'} ({text})"
-
-
-def _asked(folder: Path) -> int | None:
-    """What the disk itself says to a small file without a name; None: nothing that tells more."""
-    try:
-        number = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
-        try:
-            os.write(number, bytes(4096))
-            os.fsync(number)
-        finally:
-            os.close(number)
-    except OSError as error:
-        return error.errno
-    return None
