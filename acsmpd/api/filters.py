@@ -40,8 +40,9 @@ def _with_capability(condition: Any) -> Any:
     codes = Capability.select(Capability.code).where(condition)
     served = fn.json_each(Capability.event_ids).alias("served")
     events = Capability.select(SQL('"served"."value"')).from_(Capability, served).where(condition)
-    asked = InstanceEvent.select(InstanceEvent.instance_id).where(
+    asked = InstanceEvent.select(InstanceEvent.id).where(
+        InstanceEvent.instance_id == Instance.id,
         InstanceEvent.capability.in_(codes)
-        | ((InstanceEvent.capability == "") & InstanceEvent.event_id.in_(events))
+        | ((InstanceEvent.capability == "") & InstanceEvent.event_id.in_(events)),
     )
-    return Instance.id.in_(asked)
+    return fn.EXISTS(asked)  # a first page is found without looking at all of them

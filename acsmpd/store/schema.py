@@ -558,7 +558,7 @@ CREATE INDEX "instance_deleted_plan_id" ON "instance" ("deleted", "plan_id");
 CREATE INDEX "instance_deleted_status" ON "instance" ("deleted", "status");
 CREATE INDEX "instance_deleted_stream_device_id" ON "instance" ("deleted", "stream_device_id");
 CREATE INDEX "instance_deleted_created_ms" ON "instance" ("deleted", "created_ms");
-DROP INDEX "instance_event_capability";
-CREATE INDEX "instance_event_capability_event_id" ON "instance_event" ("capability", "event_id");
+DROP INDEX "instance_event_instance_id";
+CREATE INDEX "instance_event_instance_id_capability" ON "instance_event" ("instance_id", "capability");
 """
 """Every search leaves out what is deleted: with that before it, an index serves a filter and an order alike."""

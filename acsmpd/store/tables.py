@@ -314,12 +314,12 @@ class InstanceEvent(Table):
     """Which events an instance asks for, so that searches by capability need no JSON."""
 
     id = AutoField()
-    instance_id = CharField(index=True)
+    instance_id = CharField()
     event_id = CharField(index=True)
-    capability = CharField(default="")
+    capability = CharField(default="", index=True)
 
     class Meta:
-        indexes = ((("capability", "event_id"), False),)
+        indexes = ((("instance_id", "capability"), False),)
 
 
 class Task(Table):
