@@ -79,8 +79,9 @@ class Bench:
         self.sights = Lanes("look", limits.lanes, 1, self._job_ended)
         self.observations = Observations(self.core, self.sights, self.steps)
         self.retries = Retries()
+        self._poked = list[str]()
         self.deployments = Deployments(
-            self.core, self.steps, Recorder(self.observations.poke, self.clock.steps), self.retries
+            self.core, self.steps, Recorder(self._poked.append, self.clock.steps), self.retries
         )
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
@@ -108,8 +109,15 @@ class Bench:
         """Passes of the loop, so many seconds apart; each waits for the lanes to be done."""
         for _ in range(passes):
             self.pass_by(seconds)
+            self._poke()
             self.engine.loop(self.clock.moment)
             self.idle()
+            self._poke()
+
+    def _poke(self) -> None:
+        """Between the passes: the clock stands during one, and a look in the pass of a step tells nothing of it."""
+        while self._poked:
+            self.observations.poke(self._poked.pop())
 
     def _job_ended(self) -> None:
         self._ended.set()
