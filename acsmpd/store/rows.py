@@ -28,39 +28,6 @@ def struct(tx: Tx, query: Any, kind: type[T]) -> T | None:
     return None if row is None else msgspec.convert(row, kind)
 
 
-@functools.cache
-def _insertion(table: type[Table], names: tuple[str, ...]) -> str:
-    fields = table._meta.fields  # type: ignore[attr-defined]
-    columns = ", ".join(f'"{fields[name].column_name}"' for name in names)
-    places = ", ".join("?" * len(names))
-    return f'INSERT INTO "{table._meta.table_name}" ({columns}) VALUES ({places})'  # type: ignore[attr-defined]  # noqa: S608
-
-
-def insert(tx: Tx, table: type[Table], **values: Any) -> int:
-    """What the query builder's insert does, ten times as fast: for rows that come by thousands. Gives the row id."""
-    full = {**table._meta.get_default_dict(), **values}  # type: ignore[attr-defined]
-    fields = table._meta.fields  # type: ignore[attr-defined]
-    tx.sql(_insertion(table, tuple(full)), *(fields[name].db_value(value) for name, value in full.items()))
-    return int(tx.sql("SELECT last_insert_rowid()")[0][0])
-
-
-@functools.cache
-def _change(table: type[Table], names: tuple[str, ...], key: str) -> str:
-    fields = table._meta.fields  # type: ignore[attr-defined]
-    columns = ", ".join(f'"{fields[name].column_name}" = ?' for name in names)
-    return f'UPDATE "{table._meta.table_name}" SET {columns} WHERE "{fields[key].column_name}" = ?'  # type: ignore[attr-defined]  # noqa: S608
-
-
-def update(tx: Tx, key: Any, value: Any, **values: Any) -> None:
-    """What the query builder's update of the rows whose column `key` has this value does, ten times as fast.
-
-    Of plain values: expressions are for the query builder.
-    """
-    table, fields = key.model, key.model._meta.fields
-    changed = (fields[name].db_value(new) for name, new in values.items())
-    tx.sql(_change(table, tuple(values), key.name), *changed, key.db_value(value))
-
-
 def is_past(column: Any, shown: Shown) -> Any:
     """The condition that a stamp is older than a stretch of time, whatever the clock was set to in it."""
     return (column < shown.from_ms) | (column > shown.to_ms)

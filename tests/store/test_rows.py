@@ -13,9 +13,9 @@ from acsmpd import faults
 from acsmpd.model import LoadRow
 from acsmpd.store import database
 from acsmpd.store.database import Store
-from acsmpd.store.rows import Page, insert, joined_page_of, page_of, struct, structs, update
-from acsmpd.store.tables import Alarm, Instance, Load
-from tests.store.rows import NOW, add_load
+from acsmpd.store.rows import Page, joined_page_of, page_of, struct, structs
+from acsmpd.store.tables import Alarm, Load
+from tests.store.rows import add_load
 
 COLUMNS = {"Kind": Alarm.kind, "Text": Alarm.text, "Since": Alarm.since_ms}
 ROWS = [("b", "2"), ("a", "1"), ("b", "1"), ("a", "2"), ("c", "1"), ("a", "1"), ("b", "2")]
@@ -202,22 +202,3 @@ def test_what_is_assumed_of_the_database_is_given_up_when_somebody_wrote(filled:
 
 
 # --- rows that come by thousands -----------------------------------------------------------------------------------
-
-
-def test_what_is_written_without_the_builder_is_what_the_builder_writes(store: Store) -> None:
-    """Defaults, JSON, NULL and booleans too."""
-    values = {
-        "plan_id": 7, "type": "VIDEO_FILE", "info": {"Name": "夜"}, "receive_urls": {}, "on": True, "next": None,
-        "created_ms": NOW, "changed_ms": NOW,
-    }  # fmt: skip
-    changed = {"next": {"info": [1]}, "on": False, "reason": "it's so", "plan_id": None}
-    with store.write() as tx:
-        number = insert(tx, Instance, id="one", **values)
-        assert tx.run(Instance.insert(id="two", **values)) == number + 1
-        update(tx, Instance.id, "one", **changed)
-        tx.run(Instance.update(**changed).where(Instance.id == "two"))
-        one, two = tx.rows(Instance.select().where(Instance.id.in_(["one", "two"])).order_by(Instance.number))
-        update(tx, Instance.id, "nobody", reason="x")
-        assert tx.rows(Instance.select().where(Instance.reason == "x")) == []
-    assert {**one, "id": "", "number": 0} == {**two, "id": "", "number": 0}
-    assert (one["number"], one["next"], one["on"]) == (number, {"info": [1]}, False)
