@@ -22,7 +22,7 @@ def get(tx: Tx, code: str) -> dict[str, Any] | None:
 
 
 def device(tx: Tx, code: str) -> Device | None:
-    row = get(tx, code)
+    row = plain.part(tx, Computility, Device.__struct_fields__, code=code)
     return None if row is None else msgspec.convert(row, Device)
 
 

@@ -32,6 +32,13 @@ def every(tx: Tx, table: type[Table], which: str = "", *values: Any) -> list[Row
     return [shape.read(found) for found in tx.sql(text, *values)]
 
 
+def part(tx: Tx, table: type[Table], names: tuple[str, ...], **equal: Any) -> Row | None:
+    """These columns of the row whose columns have those values, or None."""
+    shape = _shape(table)
+    found = tx.sql(_select(table, tuple(equal), names), *shape.written(equal))
+    return shape.read(found[0], names) if found else None
+
+
 def row(tx: Tx, table: type[Table], **equal: Any) -> Row | None:
     """The row whose columns have these values, or None; of several, one."""
     found = rows(tx, table, **equal)
@@ -65,10 +72,11 @@ class _Shape:
         self._write = {field.name: field.db_value for field in fields}
         self._read = [(f.name, f.python_value) for f in fields if isinstance(f, JsonField | BooleanField)]
 
-    def read(self, values: tuple[Any, ...]) -> Row:
-        found = dict(zip(self.columns, values, strict=True))
+    def read(self, values: tuple[Any, ...], names: Iterable[str] | None = None) -> Row:
+        found = dict(zip(self.columns if names is None else names, values, strict=True))
         for name, read in self._read:
-            found[name] = read(found[name])
+            if name in found:
+                found[name] = read(found[name])
         return found
 
     def written(self, values: Mapping[str, Any]) -> list[Any]:
@@ -82,9 +90,9 @@ _shape = functools.cache(_Shape)
 
 
 @functools.cache
-def _select(table: type[Table], names: tuple[str, ...]) -> str:
+def _select(table: type[Table], names: tuple[str, ...], wanted: tuple[str, ...] = ()) -> str:
     shape = _shape(table)
-    listed = ", ".join(shape.columns.values())
+    listed = ", ".join(shape.columns[name] for name in wanted) or ", ".join(shape.columns.values())
     return f'SELECT {listed} FROM "{table._meta.table_name}" WHERE {shape.equal(names, " AND ")}'  # noqa: S608
 
 

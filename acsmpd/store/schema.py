@@ -559,6 +559,8 @@ CREATE INDEX "instance_deleted_status" ON "instance" ("deleted", "status");
 CREATE INDEX "instance_deleted_stream_device_id" ON "instance" ("deleted", "stream_device_id");
 CREATE INDEX "instance_deleted_created_ms" ON "instance" ("deleted", "created_ms");
 DROP INDEX "instance_event_instance_id";
-CREATE INDEX "instance_event_instance_id_capability" ON "instance_event" ("instance_id", "capability");
+CREATE INDEX "instance_deleted_id" ON "instance" ("deleted", "id");
+CREATE INDEX "instance_event_instance_id_capability_event_id" ON \
+"instance_event" ("instance_id", "capability", "event_id");
 """
 """Every search leaves out what is deleted: with that before it, an index serves a filter and an order alike."""

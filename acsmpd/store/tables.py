@@ -294,6 +294,7 @@ class Instance(Table):
         indexes = (
             (("plan_id", "deleted"), False), (("deleted", "plan_id"), False), (("deleted", "status"), False),
             (("deleted", "stream_device_id"), False), (("deleted", "created_ms"), False),
+            (("deleted", "id"), False),
         )  # fmt: skip
 
 
@@ -319,7 +320,7 @@ class InstanceEvent(Table):
     capability = CharField(default="", index=True)
 
     class Meta:
-        indexes = ((("instance_id", "capability"), False),)
+        indexes = ((("instance_id", "capability", "event_id"), False),)
 
 
 class Task(Table):

@@ -176,7 +176,7 @@ def test_plans_run_at_the_site_although_nobody_above_answers(tmp_path: Path, yea
         cad.come_back()
         assert cad.register(site.url).accepted
         wait_until(lambda: site.shows(expected), seconds=40, what="all plans after it")
-        assert turn(cad) == whose
+        wait_until(lambda: turn(cad) == whose, seconds=20, what="the turn to go on")
         assert cad.max_running == 1
         kept = site.results()
         wait_until(lambda: site.results() > kept, what="results, kept for those above")

@@ -224,9 +224,9 @@ def test_what_has_to_go_is_told_by_instance_and_computility(store: Store) -> Non
         elsewhere, other = add_task(tx, "i1", device=OTHER, **going), add_task(tx, "i2", **going)
         add_task(tx, "i1", wanted="gone", sent=False)  # never was there
         add_task(tx, "i1", wanted="running", sent=True)
-        of_one = {("i1", CODE): {first, second}, ("i1", OTHER): {elsewhere}}
-        assert plans.leaving(tx, "i1") == of_one
-        assert plans.leaving(tx) == {**of_one, ("i2", CODE): {other}}
+        of_one = [plans.Leaver(*one, False) for one in ((first, CODE), (second, CODE), (elsewhere, OTHER))]
+        assert plans.leaving(tx, "i1") == {"i1": of_one}
+        assert plans.leaving(tx) == {"i1": of_one, "i2": [plans.Leaver(other, CODE, False)]}
         assert plans.leaving(tx, "nobody") == {}
 
 
