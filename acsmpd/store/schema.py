@@ -559,7 +559,7 @@ CREATE INDEX "instance_deleted_status" ON "instance" ("deleted", "status");
 CREATE INDEX "instance_deleted_stream_device_id" ON "instance" ("deleted", "stream_device_id");
 CREATE INDEX "instance_deleted_created_ms" ON "instance" ("deleted", "created_ms");
 DROP INDEX "instance_event_instance_id";
-CREATE INDEX "instance_deleted_id" ON "instance" ("deleted", "id");
+CREATE INDEX "instance_deleted_id_plan_id" ON "instance" ("deleted", "id", "plan_id");
 CREATE INDEX "instance_event_instance_id_capability_event_id" ON \
 "instance_event" ("instance_id", "capability", "event_id");
 """

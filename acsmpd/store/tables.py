@@ -294,7 +294,7 @@ class Instance(Table):
         indexes = (
             (("plan_id", "deleted"), False), (("deleted", "plan_id"), False), (("deleted", "status"), False),
             (("deleted", "stream_device_id"), False), (("deleted", "created_ms"), False),
-            (("deleted", "id"), False),
+            (("deleted", "id", "plan_id"), False),
         )  # fmt: skip
 
 

@@ -116,19 +116,22 @@ def questions() -> Iterator[tuple[str, str, dict[str, Any], list[dict[str, str]]
 
 def pages(few: Asker, many: Asker, repeats: int, *, written: bool) -> list[tuple[str, float, float, float]]:
     """For each page of each question: its name, the ratio, seconds among few and among many; the worst first."""
-    found = []
+    sides, asked = (few, many), []
     for path, name, wish, order in questions():
         for which in ("first", "middle", "last"):
-            bodies = [body_of(one, path, wish, order, which) for one in (few, many)]
-            pairs = [
-                (
-                    few.page(path, bodies[0], written=written)[0],
-                    many.page(path, bodies[1], written=written)[0],
-                )
-                for _ in range(repeats + 1)
-            ][1:]
-            here, there = (statistics.median(side) for side in zip(*pairs, strict=True))
-            found.append((f"{path.split('/')[2]}, {name}, {which}", there / here, here, there))
+            bodies = [body_of(one, path, wish, order, which) for one in sides]
+            asked.append((f"{path.split('/')[2]}, {name}, {which}", path, bodies))
+    passed: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in asked}
+    for _ in range(
+        repeats + 1
+    ):  # all of them in turn, so that a busy moment of a daemon does not fall on one alone
+        for name, path, (here, there) in asked:
+            both = (few.page(path, here, written=written)[0], many.page(path, there, written=written)[0])
+            passed[name].append(both)
+    found = []
+    for name, pairs in passed.items():
+        medians = [statistics.median(side) for side in zip(*pairs[1:], strict=True)]
+        found.append((name, medians[1] / medians[0], medians[0], medians[1]))
     return sorted(found, key=lambda one: -one[1])
 
 
