@@ -1,6 +1,7 @@
 """Every module of handlers; importing them declares which function handles which row."""
 
 from acsmpd.api import (
+    authservers,
     computility,
     copies,
     facade,
@@ -20,6 +21,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    computility, copies, facade, foreign, instances, links, packages, people, pipelines, plans, policies,
+    authservers, computility, copies, facade, foreign, instances, links, packages, people, pipelines, plans, policies,
     registration, results, rollouts, services, system,
 )  # fmt: skip

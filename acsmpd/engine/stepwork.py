@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd.decide.cards import Assignment, Share, Wish, assign
+from acsmpd.decide.environment import with_authorisation
 from acsmpd.decide.steps import Rung
 from acsmpd.engine import peers
 from acsmpd.engine.core import Core
@@ -24,8 +25,9 @@ from acsmpd.model import (
     Step,
     Unload,
     UpdateTask,
+    needs_authorisation,
 )
-from acsmpd.store import packages, pipelines, plans, services
+from acsmpd.store import authservers, packages, pipelines, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy
 
@@ -68,11 +70,13 @@ def _copy_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     if package is None:
         return None
     base = peers.base_url_for(core, _host_of(peer))
+    needs = needs_authorisation(package["manifest"])
     return Push(
         package_id=package["id"],
         url=peers.package_link(core, base, package["id"], item.device, row["generation"]),
         path=package["path"],
         md5=package["md5"],
+        auth_address=(authservers.default_of(tx, package["provider"]) or None) if needs else None,
     )
 
 
@@ -93,17 +97,29 @@ def _load_step(core: Core, tx: Tx, item: Item, _peer: Peer) -> Step | None:
             facility_id=load.facility_id,
         )
     cards = _cards_for(core, tx, load) if item.device == core.local_code else None
+    env = [(entry["Name"], entry["Value"]) for entry in service["env"]]
     return Load(
         load_id=load.id,
         service_id=load.service_id,
         package_id=load.package_id,
-        env=tuple((entry["Name"], entry["Value"]) for entry in service["env"]),
+        env=_authorised(tx, load, service, env),
         args=service["args"],
         license_url=service["license_url"],
         xpu_index=tuple(card.index for card in cards.cards) if cards else (),
         xpu_type=cards.cards[0].type if cards else "",
         card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),
     )
+
+
+def _authorised(
+    tx: Tx, load: LoadRow, service: dict[str, Any], env: list[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """The Env of a load with where to ask for authorisation: the request's word, its licence file, else the
+    provider's default server."""
+    package = packages.get(tx, load.package_id)
+    if package is None or service["license_url"]:
+        return tuple(env)
+    return with_authorisation(package["manifest"], env, authservers.default_of(tx, package["provider"]))
 
 
 def _cards_for(core: Core, tx: Tx, load: LoadRow) -> Assignment | None:

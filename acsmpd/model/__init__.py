@@ -5,6 +5,7 @@ Rooms hand these to each other. Times are UTC milliseconds (`*_ms`) or seconds (
 
 from __future__ import annotations
 
+from acsmpd.model.authorisation import AUTH_SERVER, needs_authorisation
 from acsmpd.model.ledger import (
     CARRIED,
     CopyRow,
@@ -60,6 +61,7 @@ from acsmpd.model.work import (
 __all__ = [
     "ACTIVE",
     "CARRIED",
+    "AUTH_SERVER",
     "FAMILY_OF_TYPE",
     "LEAVING",
     "ONE_SERVICE",
@@ -99,4 +101,5 @@ __all__ = [
     "TaskRow",
     "Unload",
     "UpdateTask",
+    "needs_authorisation",
 ]

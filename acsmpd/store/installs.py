@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.model import ONE_SERVICE, Device, Family
-from acsmpd.store import devices, packages, services
+from acsmpd.model import AUTH_SERVER, ONE_SERVICE, Device, Family, needs_authorisation
+from acsmpd.store import authservers, devices, packages, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load
 
@@ -56,6 +56,7 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
 
     One that somebody else loaded there becomes ours. Raises before anything is written.
     """
+    _check_authorised(tx, package_id, wanted)
     if device.family in ONE_SERVICE:
         existing = _existing(tx, package_id, device, wanted, now_ms)
         if existing:
@@ -69,6 +70,19 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
     for number in range(wanted.replicas if device.family is Family.LOCAL else 1):
         services.add_replica(tx, service_id, package_id, device.code, number, now_ms)
     return Installed(service_id, is_new=True)
+
+
+def _check_authorised(tx: Tx, package_id: str, wanted: Wanted) -> None:
+    """A package that needs authorisation and would find none is refused before anything is delivered."""
+    package = package_of(tx, package_id)
+    is_named = any(item["Name"] == AUTH_SERVER and item["Value"] for item in wanted.env) or wanted.license_url
+    if is_named or not needs_authorisation(package["manifest"]):
+        return
+    if not authservers.default_of(tx, package["provider"]):
+        raise faults.Conflict(
+            f"package {package_id} needs authorisation: register a server of provider {package['provider']!r} "
+            f"(POST /ACSMP/AuthServer), or give {AUTH_SERVER} in Env, or LicenseFile"
+        )
 
 
 def _existing(tx: Tx, package_id: str, device: Device, wanted: Wanted, now_ms: int) -> str:

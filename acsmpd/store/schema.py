@@ -564,3 +564,15 @@ CREATE INDEX "instance_event_instance_id_capability_event_id" ON \
 "instance_event" ("instance_id", "capability", "event_id");
 """
 """Every search leaves out what is deleted: with that before it, an index serves a filter and an order alike."""
+
+AUTH_SERVERS = """
+CREATE TABLE "auth_server" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "server" TEXT NOT NULL,
+    "provider" VARCHAR(255) NOT NULL,
+    "is_default" INTEGER NOT NULL,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE INDEX "auth_server_provider" ON "auth_server" ("provider");
+"""
+"""Where providers' packages ask for their authorisation online."""

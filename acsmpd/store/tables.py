@@ -616,6 +616,16 @@ class PipelineRun(Table):
         indexes = ((("pipeline_id", "stream", "id"), False),)
 
 
+class AuthServer(Table):
+    """An authorisation server of a provider (table D.1); of each provider's one is the default."""
+
+    id = NumberField()
+    server = TextField()  # host:port, several with commas
+    provider = CharField(index=True)
+    is_default = BooleanField()
+    created_ms = BigIntegerField()
+
+
 class Schema(Table):
     """Which migrations this file has seen."""
 
@@ -626,5 +636,5 @@ class Schema(Table):
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
-    Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun,
+    Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
 )  # fmt: skip

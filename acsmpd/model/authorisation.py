@@ -1,0 +1,14 @@
+"""Which packages ask somebody for leave to work (conventions section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+AUTH_SERVER = "AUTH_SERVER_ADDR"
+"""Where an engine asks for its authorisation: host:port, several with commas; offline the path of its licence."""
+
+
+def needs_authorisation(manifest: Mapping[str, Any]) -> bool:
+    """Whether a package needs one: its env declares where to ask."""
+    return any(name == AUTH_SERVER for name, _ in manifest.get("env") or ())
