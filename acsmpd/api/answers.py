@@ -37,13 +37,16 @@ class Json(flask.Response):
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.response
 
 
-def success(row: Operation, data: Any, request_id: str) -> flask.Response:
+def success(row: Operation, data: Any, request_id: str, warning: str = "") -> flask.Response:
     """Code 0 with Data if there is one; a file or a document as it is."""
     if isinstance(data, FileReply):
         return send_file(data)
     if isinstance(data, DocumentReply):
         return Json(data.body, data.status)
-    envelope: dict[str, Any] = {"Code": _code(row, 0), "Message": "success"}
+    envelope: dict[str, Any] = {
+        "Code": _code(row, 0),
+        "Message": f"success; {warning}"[:1024] if warning else "success",
+    }
     if data is not None:
         envelope["Data"] = data
     envelope[row.request_id_key] = request_id

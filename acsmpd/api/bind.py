@@ -5,10 +5,11 @@ The only place where a fault becomes an answer.
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, BinaryIO, get_args, get_origin
 
 import flask
 from werkzeug.exceptions import HTTPException
@@ -36,6 +37,9 @@ FROM_DEVICES = frozenset({"acsmp.register_compute", "acsmp.unregister_compute", 
 
 STREAMED = frozenset({"acsmp.import_algo_file_package", "acsmp.receive_result"})
 """Rows whose handlers read the body themselves."""
+
+FORMS = frozenset({"acsmp.import_license"})
+"""Rows whose handlers read a form that was taken in whole."""
 
 
 class Segment(BaseConverter):
@@ -125,8 +129,8 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
             query = request.query
             call = Call(
                 operation=row, message=message, path=_path(row, path), query=query, caller=caller, now=now,
-                request_id=request_id, stream=request.stream if row.id in STREAMED else None,
-                content_type=request.content_type, content_length=request.content_length,
+                request_id=request_id, stream=_stream(row, raw, request), content_type=request.content_type,
+                content_length=request.content_length,
             )  # fmt: skip
             seconds = wait_seconds(query.get("Wait", "")) if row.wait else 0.0
             reply = _reply(registry.HANDLERS[row.id](platform, call))
@@ -134,7 +138,7 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
                 hold(platform, seconds, reply.settled)
             if reply.failure is not None:
                 raise reply.failure
-            response = answers.success(row, reply.data, request_id)
+            response = answers.success(row, reply.data, request_id, reply.warning)
             code = 0
         except faults.Fault as fault:
             response, code = answers.failure(platform, row, fault, request_id), fault.code
@@ -148,6 +152,12 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
         return response
 
     return view
+
+
+def _stream(row: Operation, raw: bytes, request: Incoming) -> BinaryIO | None:
+    if row.id in STREAMED:
+        return request.stream
+    return io.BytesIO(raw) if row.id in FORMS else None
 
 
 def _shown(platform: Platform, rows: list[Operation], request: Incoming, now: Moment) -> Caller | None:
@@ -220,7 +230,7 @@ def _body(row: Operation, request: Incoming) -> bytes:
 
 
 def _message(platform: Platform, row: Operation, raw: bytes, request: Incoming) -> Message | None:
-    if row.request is None or row.id in STREAMED:
+    if row.request is None or row.id in STREAMED | FORMS:
         return None
     if request.media == "multipart/form-data":
         raise faults.UnsupportedMedia("the body is multipart/form-data; this row takes application/json")

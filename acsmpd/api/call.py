@@ -52,13 +52,15 @@ class Call(Struct, frozen=True):
 class Reply(Struct, frozen=True):
     """An answer with more than Data: `settled` tells when a ?Wait may end; `object` is for the audit.
 
-    `failure`: what could not be done although something was; the caller is answered that.
+    `failure`: what could not be done although something was; the caller is answered that. `warning`: stands in Message
+    beside "success".
     """
 
     data: Any = None
     settled: Callable[[Tx], bool] | None = None
     object: str = ""
     failure: Fault | None = None
+    warning: str = ""
 
 
 class FileReply(Struct, frozen=True):

@@ -7,6 +7,7 @@ from acsmpd.api import (
     facade,
     foreign,
     instances,
+    licences,
     links,
     packages,
     people,
@@ -21,6 +22,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    authservers, computility, copies, facade, foreign, instances, links, packages, people, pipelines, plans, policies,
-    registration, results, rollouts, services, system,
+    authservers, computility, copies, facade, foreign, instances, licences, links, packages, people, pipelines, plans,
+    policies, registration, results, rollouts, services, system,
 )  # fmt: skip

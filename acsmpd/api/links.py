@@ -10,7 +10,7 @@ from acsmpd.api.call import Call, FileReply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.api.results import picture_reply
-from acsmpd.store import alarms, devices, packages, pipelines, results, services
+from acsmpd.store import alarms, devices, licences, packages, pipelines, results, services
 from acsmpd.store.alarms import STEP_REFUSED
 
 
@@ -34,6 +34,23 @@ def download(platform: Platform, call: Call) -> FileReply:
             copy["id"], first, end, size, platform.clock.now().mono
         ),
         closed=lambda: _closed(platform, copy["id"], package["md5"]),
+    )
+
+
+@handles("acsmp.download_license")
+def licence(platform: Platform, call: Call) -> FileReply:
+    """A licence file, while it is there, its device is registered, and a package of the provider is wanted on it."""
+    number, code = call.path["ID"], call.path["ComputilityCode"]
+    row = None
+    if platform.signer.verify(call.path["Signature"], "license", str(number), code):
+        with platform.store.read() as tx:
+            device = devices.get(tx, code)
+            if device is not None and device["registered"]:
+                row = licences.wanted_on(tx, number, code)
+    if row is None:
+        raise faults.NotFound("this link is not valid, or not any more")
+    return FileReply(
+        platform.data / row["path"], "application/octet-stream", download_name=f"license-{number}"
     )
 
 

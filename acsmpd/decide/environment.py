@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from acsmpd import faults
-from acsmpd.model import AUTH_SERVER, needs_authorisation
+from acsmpd.model import AUTH_SERVER
 
 _ALWAYS_ASKABLE = frozenset({"LOG_LEVEL", AUTH_SERVER})
 _OURS = ("PORT", "PATH", "HOME", "TMPDIR")
@@ -27,16 +27,6 @@ def undeclared_names(declared: Collection[str], requested: Collection[str]) -> l
 def reserved_names(requested: Collection[str]) -> list[str]:
     """Those that no request may set, declared or not, sorted."""
     return sorted({name for name in requested if name in _OURS or name.startswith(_OURS_BY_PREFIX)})
-
-
-def with_authorisation(
-    manifest: Mapping[str, Any], env: Sequence[tuple[str, str]], server: str
-) -> tuple[tuple[str, str], ...]:
-    """The Env of a load with the provider's server, where the package needs one and the request brings none."""
-    is_given = any(name == AUTH_SERVER and value for name, value in env)
-    if is_given or not server or not needs_authorisation(manifest):
-        return tuple(env)
-    return (*((name, value) for name, value in env if name != AUTH_SERVER), (AUTH_SERVER, server))
 
 
 def is_reserved_to_us(name: str) -> bool:

@@ -329,6 +329,7 @@ class Local:
             work=program,
             env=env,
             log=self._logs / f"{step.load_id}.log",
+            license_path=Path(step.license_path) if step.license_path else None,
             memory_max_bytes=self._settings.memory_max_bytes,
             pids_max=self._settings.pids_max,
             devices=card_devices(step.xpu_type.partition("-")[0]),

@@ -18,10 +18,10 @@ from peewee import fn
 from acsmpd import faults
 from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS, STEP_MS, Moment, Shown
 from acsmpd.engine.core import Core
-from acsmpd.store import accounts, alarms, asks, facts, ledger, pipelines, plans, results
+from acsmpd.store import accounts, alarms, asks, facts, ledger, licences, pipelines, plans, results
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES, Tx
 from acsmpd.store.rows import is_past
-from acsmpd.store.tables import Audit, Instance, Task
+from acsmpd.store.tables import Audit, Instance, License, Task
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Housekeeping:
         self._total_ms = 0
         for job in (self.checkpoint, self._give_back, self._drop_deleted, self._forget_touched, *more):
             self._scheduler.every(PERIOD_SECONDS).seconds.do(self._wrapped, job)
-        for job in (self.trim, self._keep_steps):
+        for job in (self.trim, self._keep_steps, self._keep_latest):
             self._scheduler.every(TRIM_PERIOD_SECONDS).seconds.do(self._wrapped, job)
 
     def recover(self) -> None:
@@ -65,8 +65,18 @@ class Housekeeping:
         with self._core.store.write() as tx:
             told = facts.get(tx, STEPS)
             accounts.move_deadlines(tx, now.wall_ms, 0)
+            known = licences.paths(tx)
         if told:
             self._core.clock.steps.resume(now, told)
+        self._sweep_licences(known)
+
+    def _sweep_licences(self, known: set[str]) -> None:
+        """Files that no licence is: halves of an import, and those of deleted ones."""
+        folder = self._core.data / licences.FOLDER
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.relative_to(self._core.data).as_posix() not in known:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def ensure(self, now: Moment) -> float:
         self._follow_clock(now)
@@ -110,6 +120,15 @@ class Housekeeping:
         if not is_empty:
             with self._core.store.write(durable=False) as tx:
                 facts.put(tx, STEPS, told)
+
+    def _keep_latest(self) -> None:
+        """The highest time so far, by which licences end: a clock set back after that extends none."""
+        now_ms = self._core.clock.now().wall_ms
+        with self._core.store.read() as tx:
+            is_new = tx.row(License.select(License.id)) is not None and licences.latest_ms(tx, 0) < now_ms
+        if is_new:
+            with self._core.store.write(durable=False) as tx:
+                licences.see(tx, now_ms)
 
     # --- the jobs ------------------------------------------------------------------------------------------
 

@@ -82,6 +82,12 @@ def result_link(core: Core, base: str, instance_id: str) -> str:
     return f"{base}/ACSMP/Results/{instance_id}/{core.signer.sign('result', instance_id)}"
 
 
+def license_link(core: Core, base: str, license_id: int, code: str) -> str:
+    """A link that is good while a package of the provider is wanted on this device and the licence is there."""
+    signature = core.signer.sign("license", str(license_id), code)
+    return f"{base}/ACSMP/Links/Licenses/{license_id}/{code}/{signature}"
+
+
 def picture_link(core: Core, base: str, instance_id: str) -> str:
     """The picture an instance was made to look at; good while its run is under way."""
     return f"{base}/ACSMP/Links/Pictures/{instance_id}/{core.signer.sign('picture', instance_id)}"

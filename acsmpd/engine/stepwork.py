@@ -7,12 +7,12 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd.decide.cards import Assignment, Share, Wish, assign
-from acsmpd.decide.environment import with_authorisation
 from acsmpd.decide.steps import Rung
 from acsmpd.engine import peers
 from acsmpd.engine.core import Core
 from acsmpd.faults import Temporary
 from acsmpd.model import (
+    AUTH_SERVER,
     CreateTask,
     DeleteCopy,
     DeleteTask,
@@ -27,7 +27,7 @@ from acsmpd.model import (
     UpdateTask,
     needs_authorisation,
 )
-from acsmpd.store import authservers, packages, pipelines, plans, services
+from acsmpd.store import authservers, licences, packages, pipelines, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy
 
@@ -70,13 +70,14 @@ def _copy_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     if package is None:
         return None
     base = peers.base_url_for(core, _host_of(peer))
-    needs = needs_authorisation(package["manifest"])
+    server, licence = _authorisation(core, tx, package, item.device)
     return Push(
         package_id=package["id"],
         url=peers.package_link(core, base, package["id"], item.device, row["generation"]),
         path=package["path"],
         md5=package["md5"],
-        auth_address=(authservers.default_of(tx, package["provider"]) or None) if needs else None,
+        auth_address=server or None,
+        license_url=peers.license_link(core, base, licence["id"], item.device) if licence else None,
     )
 
 
@@ -84,7 +85,7 @@ def _host_of(peer: Peer) -> str:
     return peer.url.split("://", 1)[-1].rsplit(":", 1)[0].strip("[]")
 
 
-def _load_step(core: Core, tx: Tx, item: Item, _peer: Peer) -> Step | None:
+def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     load = services.load(tx, item.subject)
     service = services.service(tx, load.service_id) if load else None
     if load is None or service is None:
@@ -98,28 +99,39 @@ def _load_step(core: Core, tx: Tx, item: Item, _peer: Peer) -> Step | None:
         )
     cards = _cards_for(core, tx, load) if item.device == core.local_code else None
     env = [(entry["Name"], entry["Value"]) for entry in service["env"]]
+    package = packages.get(tx, load.package_id)
+    server, licence = _authorisation(core, tx, package, item.device) if package else ("", None)
+    if service["license_url"] or any(name == AUTH_SERVER and value for name, value in env):
+        server, licence = "", None  # the request's word comes first
+    if server:
+        env = [*(one for one in env if one[0] != AUTH_SERVER), (AUTH_SERVER, server)]
+    link = (
+        peers.license_link(core, peers.base_url_for(core, _host_of(peer)), licence["id"], item.device)
+        if licence
+        else None
+    )
     return Load(
         load_id=load.id,
         service_id=load.service_id,
         package_id=load.package_id,
-        env=_authorised(tx, load, service, env),
+        env=tuple(env),
         args=service["args"],
-        license_url=service["license_url"],
+        license_url=service["license_url"] or link,
+        license_path=str(core.data / licence["path"]) if licence else None,
         xpu_index=tuple(card.index for card in cards.cards) if cards else (),
         xpu_type=cards.cards[0].type if cards else "",
         card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),
     )
 
 
-def _authorised(
-    tx: Tx, load: LoadRow, service: dict[str, Any], env: list[tuple[str, str]]
-) -> tuple[tuple[str, str], ...]:
-    """The Env of a load with where to ask for authorisation: the request's word, its licence file, else the
-    provider's default server."""
-    package = packages.get(tx, load.package_id)
-    if package is None or service["license_url"]:
-        return tuple(env)
-    return with_authorisation(package["manifest"], env, authservers.default_of(tx, package["provider"]))
+def _authorisation(
+    core: Core, tx: Tx, package: dict[str, Any], device: str
+) -> tuple[str, dict[str, Any] | None]:
+    """The provider's default server, or a licence, which comes first; ("", None) where the package needs neither."""
+    if not needs_authorisation(package["manifest"]):
+        return "", None
+    licence = licences.given(tx, package["provider"], device, core.clock.now().wall_ms)
+    return ("" if licence else authservers.default_of(tx, package["provider"])), licence
 
 
 def _cards_for(core: Core, tx: Tx, load: LoadRow) -> Assignment | None:

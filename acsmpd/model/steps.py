@@ -35,6 +35,7 @@ class Load(Struct, frozen=True, kw_only=True, tag="load"):
     env: tuple[tuple[str, str], ...] = ()
     args: str | None = None
     license_url: str | None = None
+    license_path: str | None = None  # the same file on our disk (local computility)
     auth_address: str | None = None
     xpu_index: tuple[int, ...] = ()  # cards of this box the service was given
     xpu_type: str = ""

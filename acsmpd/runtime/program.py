@@ -11,7 +11,7 @@ from acsmpd.faults import InvalidField, NotFound
 from acsmpd.runtime.sandbox import Places
 from acsmpd.runtime.values import EngineSpec
 
-LICENSE_MAX_BYTES = 2_000_000
+LICENSE_MAX_BYTES = 2 * 1024 * 1024
 _ENTRIES_MAX = 50_000
 
 

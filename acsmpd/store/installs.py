@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.model import AUTH_SERVER, ONE_SERVICE, Device, Family, needs_authorisation
-from acsmpd.store import authservers, devices, packages, services
+from acsmpd.store import authservers, devices, licences, packages, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load
 
@@ -56,7 +56,7 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
 
     One that somebody else loaded there becomes ours. Raises before anything is written.
     """
-    _check_authorised(tx, package_id, wanted)
+    _check_authorised(tx, package_id, device.code, wanted, now_ms)
     if device.family in ONE_SERVICE:
         existing = _existing(tx, package_id, device, wanted, now_ms)
         if existing:
@@ -72,16 +72,17 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
     return Installed(service_id, is_new=True)
 
 
-def _check_authorised(tx: Tx, package_id: str, wanted: Wanted) -> None:
+def _check_authorised(tx: Tx, package_id: str, code: str, wanted: Wanted, now_ms: int) -> None:
     """A package that needs authorisation and would find none is refused before anything is delivered."""
     package = package_of(tx, package_id)
     is_named = any(item["Name"] == AUTH_SERVER and item["Value"] for item in wanted.env) or wanted.license_url
     if is_named or not needs_authorisation(package["manifest"]):
         return
-    if not authservers.default_of(tx, package["provider"]):
+    provider = package["provider"]
+    if not (licences.given(tx, provider, code, now_ms) or authservers.default_of(tx, provider)):
         raise faults.Conflict(
-            f"package {package_id} needs authorisation: register a server of provider {package['provider']!r} "
-            f"(POST /ACSMP/AuthServer), or give {AUTH_SERVER} in Env, or LicenseFile"
+            f"package {package_id} needs authorisation: register a server of provider {provider!r} (POST "
+            f"/ACSMP/AuthServer), import a licence (POST /ACSMP/License), or give {AUTH_SERVER} in Env or LicenseFile"
         )
 
 

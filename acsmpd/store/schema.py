@@ -566,6 +566,8 @@ CREATE INDEX "instance_event_instance_id_capability_event_id" ON \
 """Every search leaves out what is deleted: with that before it, an index serves a filter and an order alike."""
 
 AUTH_SERVERS = """
+
+AUTHORISATION = """
 CREATE TABLE "auth_server" (
     "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     "server" TEXT NOT NULL,
@@ -574,5 +576,18 @@ CREATE TABLE "auth_server" (
     "created_ms" INTEGER NOT NULL
 );
 CREATE INDEX "auth_server_provider" ON "auth_server" ("provider");
+CREATE TABLE "license" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "provider" VARCHAR(255) NOT NULL,
+    "device" VARCHAR(255) NOT NULL,
+    "abilities" TEXT,
+    "path" TEXT NOT NULL,
+    "size" INTEGER NOT NULL,
+    "sm3" VARCHAR(255) NOT NULL,
+    "expire_ms" INTEGER,
+    "created_ms" INTEGER NOT NULL
+);
+CREATE INDEX "license_sm3" ON "license" ("sm3");
+CREATE INDEX "license_provider_device" ON "license" ("provider", "device");
 """
-"""Where providers' packages ask for their authorisation online."""
+"""Where providers' packages ask for their authorisation: online, and offline in files."""

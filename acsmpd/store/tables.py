@@ -626,6 +626,23 @@ class AuthServer(Table):
     created_ms = BigIntegerField()
 
 
+class License(Table):
+    """A licence file of a provider (table E.1), for one computility or for all that have none of their own."""
+
+    id = NumberField()
+    provider = CharField()
+    device = CharField(default="")
+    abilities = JsonField(null=True)  # capability -> streams; NULL: the file does not say
+    path = TextField()  # from the data directory on; licences of the same content share a file
+    size = BigIntegerField()
+    sm3 = CharField(index=True)
+    expire_ms = BigIntegerField(null=True)
+    created_ms = BigIntegerField()
+
+    class Meta:
+        indexes = ((("provider", "device"), False),)
+
+
 class Schema(Table):
     """Which migrations this file has seen."""
 
@@ -637,4 +654,5 @@ ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
     Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
+    License,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acsmpd.spec.message import Envelope, Message
 from acsmpd.spec.messages.authservers import AuthQuota
-from acsmpd.spec.scalars import Code20, DateTime, Int64, MultipartFile, Natural, Text256
+from acsmpd.spec.scalars import Code20, DateTime, Int64, MultipartFile, Natural, Text64, Text256
 
 
 class AbilityAuth(Message, kw_only=True):
@@ -15,7 +15,10 @@ class AbilityAuth(Message, kw_only=True):
 
 
 class License(Message, kw_only=True):
-    """Table E.1, form of the import and item of the lists. File is required on import, never written."""
+    """Table E.1, form of the import and item of the lists. File is required on import, never written.
+
+    SM3 (of the file) and Expired are ours: they are written and not read.
+    """
 
     id: Int64 | None = None
     provider: Text256
@@ -24,6 +27,8 @@ class License(Message, kw_only=True):
     device_id: Code20 | None = None
     ability_auths: list[AbilityAuth] | None = None
     expire_time: DateTime | None = None
+    sm3: Text64 | None = None
+    expired: bool | None = None
 
 
 class LicenseImportResponse(Envelope, kw_only=True):

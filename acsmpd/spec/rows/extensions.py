@@ -15,6 +15,7 @@ from acsmpd.spec.scalars import (
     PackageID,
     PathInstanceID,
     PathName,
+    Positive,
     ServiceID,
     Signature,
 )
@@ -291,6 +292,16 @@ SUBJECTS: tuple[Operation, ...] = (
             "Generation": Natural,
             "Signature": Signature,
         },
+    ),
+    read(
+        "download_license",
+        "GET",
+        "Links/Licenses/<ID>/<ComputilityCode>/<Signature>",
+        None,
+        extensions.Binary,
+        "A licence file, for the device the link was made for",
+        access=Access.LINK,
+        path={"ID": Positive, "ComputilityCode": Code20, "Signature": Signature},
     ),
     read(
         "download_picture",

@@ -1,0 +1,111 @@
+"""Licence files of providers, and the highest time ever seen, by which they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acsmpd.model import AUTH_SERVER, needs_authorisation
+from acsmpd.store import facts
+from acsmpd.store.database import Tx
+from acsmpd.store.tables import Copy, License, Load, Package, Service
+
+Row = dict[str, Any]
+FOLDER = "licenses"
+"""Files below the data directory, named by their content."""
+LATEST = "licences.latest_ms"
+"""The fact that holds the highest time ever seen."""
+
+
+def rows(tx: Tx, *conditions: Any) -> list[Row]:
+    """In the order they were imported in."""
+    return tx.rows(License.select().where(License.id > 0, *conditions).order_by(License.id))
+
+
+def get(tx: Tx, license_id: int) -> Row | None:
+    return tx.row(License.select().where(License.id == license_id))
+
+
+def same(tx: Tx, sm3: str, provider: str, device: str) -> Row | None:
+    """The licence that is this very file for this computility."""
+    here = (License.sm3 == sm3, License.provider == provider, License.device == device)
+    return tx.row(License.select().where(*here))
+
+
+def add(tx: Tx, **values: Any) -> int:
+    return int(tx.run(License.insert(**values)))
+
+
+def change(tx: Tx, license_id: int, **values: Any) -> None:
+    tx.run(License.update(**values).where(License.id == license_id))
+
+
+def drop(tx: Tx, license_id: int) -> None:
+    tx.run(License.delete().where(License.id == license_id))
+
+
+def paths(tx: Tx) -> set[str]:
+    """Files that some licence is."""
+    return {row["path"] for row in tx.rows(License.select(License.path))}
+
+
+def see(tx: Tx, now_ms: int) -> None:
+    """Remember the time, if it is the highest so far."""
+    if now_ms > int(facts.get(tx, LATEST) or 0):
+        facts.put(tx, LATEST, now_ms)
+
+
+def latest_ms(tx: Tx, now_ms: int) -> int:
+    """The highest time ever seen."""
+    return max(now_ms, int(facts.get(tx, LATEST) or 0))
+
+
+def given(tx: Tx, provider: str, device: str, now_ms: int) -> Row | None:
+    """The licence a computility is given with a package of the provider: of its own the newest, else of those for all
+    the newest. Those that are over count for nobody; who has only such of its own gets none for all."""
+    here = License.provider == provider
+    own = rows(tx, here, License.device == device) if device else []
+    latest = latest_ms(tx, now_ms)
+    good = [row for row in own or rows(tx, here, License.device == "") if not is_over(row, latest)]
+    return good[-1] if good else None
+
+
+def wanted_on(tx: Tx, license_id: int, code: str) -> Row | None:
+    """The licence, while a package of its provider, or a service of one, is wanted on the computility."""
+    row = get(tx, license_id)
+    if row is None or row["device"] not in ("", code):
+        return None
+    of_provider = Package.select(Package.id).where(Package.provider == row["provider"])
+    copy = Copy.select(Copy.id).where(
+        Copy.device == code, Copy.wanted == True, Copy.package_id.in_(of_provider)
+    )
+    load = Load.select(Load.id).where(
+        Load.device == code, Load.wanted == True, Load.package_id.in_(of_provider)
+    )
+    return row if tx.row(copy) or tx.row(load) else None
+
+
+def services_with(tx: Tx, row: Row, now_ms: int) -> list[str]:
+    """Services that were loaded with this licence, as far as can be told: those that would be given it now."""
+    query = (
+        Load.select(Load.service_id, Load.device, Package.manifest, Service.env, Service.license_url)
+        .join(Package, on=(Package.id == Load.package_id))
+        .join(Service, on=(Service.id == Load.service_id))
+        .where(Load.wanted == True, Load.ours == True, Package.provider == row["provider"])
+        .order_by(Load.created_ms, Load.id)
+    )
+    loads = [one for one in tx.rows(query) if needs_authorisation(one["manifest"]) and not _brings_own(one)]
+    holders = {one["device"] for one in loads}
+    here = {
+        code for code in holders if (given(tx, row["provider"], code, now_ms) or {}).get("id") == row["id"]
+    }
+    return list(dict.fromkeys(one["service_id"] for one in loads if one["device"] in here))
+
+
+def _brings_own(service: Row) -> bool:
+    """Whether the request for a service said where its authorisation is."""
+    named = any(item["Name"] == AUTH_SERVER and item["Value"] for item in service["env"])
+    return bool(service["license_url"] or named)
+
+
+def is_over(row: Row, latest: int) -> bool:
+    return row["expire_ms"] is not None and latest >= row["expire_ms"]
