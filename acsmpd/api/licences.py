@@ -1,4 +1,4 @@
-"""Tables 35-38: licence files, for authorisation without a line to the provider."""
+"""Tables 35-39: licence files, for authorisation without a line to the provider."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
+from acsmpd.decide import quotas
 from acsmpd.durable import disk_told, free_bytes, replace_file
+from acsmpd.model import needs_authorisation
 from acsmpd.packages.multipart import multipart_parts
 from acsmpd.security.sm3 import sm3_hex
 from acsmpd.spec import times
 from acsmpd.spec.json_text import decode
 from acsmpd.spec.messages import licenses as messages
+from acsmpd.spec.messages.authservers import AuthQuota
 from acsmpd.spec.operation import MIB
 from acsmpd.spec.reading import read_strict
-from acsmpd.store import devices, licences, packages
+from acsmpd.store import devices, licences, packages, plans
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import License as Row
 
@@ -207,3 +210,23 @@ def _item(platform: Platform, row: dict[str, Any], latest: int) -> messages.Lice
         sm3=row["sm3"],
         expired=True if licences.is_over(row, latest) else None,
     )
+
+
+@handles("acsmp.get_license_quota")
+def quota(platform: Platform, call: Call) -> AuthQuota:
+    """Table 39, over all licences of the capability's provider, whatever the computility."""
+    code = call.path["AlgoDefCode"]
+    with platform.store.read() as tx:
+        holder = packages.holders(tx, [code]).get(code)
+        package = packages.get(tx, holder["id"]) if holder else None
+        if package is None:
+            raise faults.NotFound(f"no capability {code}")
+        latest = licences.latest_ms(tx, call.now.wall_ms)
+        grants = [
+            quotas.grant_of(row, is_over=licences.is_over(row, latest))
+            for row in licences.rows(tx, Row.provider == package["provider"])
+        ]
+        used = plans.streams_of(tx, code)
+    needs = needs_authorisation(package["manifest"])
+    total = quotas.total(grants, code) if needs else quotas.UNDECLARED
+    return AuthQuota(algo_def_code=code, quota_used=used, quota_total=total)

@@ -431,6 +431,18 @@ def streams_on_direct(tx: Tx) -> dict[str, int]:
     return {row["device"]: row["number"] for row in tx.rows(query)}
 
 
+STREAMS = """
+    SELECT count(*) FROM task, json_each(task.capabilities)
+    WHERE json_each.value = ? AND (NOT sent OR status != 'FINISHED')
+    AND (wanted = 'running' OR (sent AND wanted = 'gone'))
+"""
+
+
+def streams_of(tx: Tx, capability: str) -> int:
+    """Streams a capability serves, or is to serve: those that run, and those whose start is decided."""
+    return int(tx.sql(STREAMS, capability)[0][0])
+
+
 def adrift(tx: Tx) -> list[dict[str, Any]]:
     """Tasks of ours on devices that run them on a service nobody knows of: adopted where several could carry them."""
     return tx.rows(

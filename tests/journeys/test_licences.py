@@ -14,7 +14,7 @@ import requests
 from acsmpd.security.sm3 import sm3_hex
 from acsmpd.store import tables
 from tests.support.fake_cad import FakeCad
-from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package
+from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package, task_info
 from tests.support.site import Answer, Site, running
 from tests.support.state import refused
 from tests.support.wait import wait_until
@@ -297,3 +297,50 @@ def test_a_clock_set_back_brings_no_licence_back(tmp_path: Path) -> None:
         assert shown(site, number)["Expired"] is True
         site.restart()
         assert shown(site, number)["Expired"] is True
+
+
+# --- quotas ---------------------------------------------------------------------------------------------------------
+
+
+def quota(site: Site, code: str = CAPABILITY) -> tuple[int, int]:
+    """(used, total)."""
+    found = site.client.fine("GET", f"{LICENSE}/Quota/{code}")
+    assert found["AlgoDefCode"] == code
+    return found["QuotaUsed"], found["QuotaTotal"]
+
+
+def test_a_quota_is_the_sum_of_all_licences_of_the_provider(site: Site) -> None:
+    auths = [{"AlgoDefCode": CAPABILITY, "Quota": 16}]
+    assert quota(site) == (0, -1)
+    added(site, b"1", Provider="megvii", AbilityAuths=auths)
+    assert quota(site) == (0, -1)
+    added(site, b"2", AbilityAuths=auths)
+    added(site, b"3", DeviceID=DEVICE, AbilityAuths=[*auths, {"AlgoDefCode": "LATER", "Quota": 1}])
+    added(site, b"4", AbilityAuths=auths, ExpireTime="2001-01-01 00:00:00")
+    assert quota(site) == (0, 32)
+    added(site, b"5")
+    assert quota(site) == (0, -1)
+    refused(site.client.get(f"{LICENSE}/Quota/NOBODY.1"), 404, 40401, "no capability NOBODY.1")
+
+
+def test_used_are_the_streams_that_run_by_the_state_they_are_in(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as site, FakeCad(DEVICE) as cad:
+        assert cad.register(site.url).accepted
+        assert site.client.upload(make_package(tmp_path, env=NEEDS)).code == 0
+        added(site, AbilityAuths=[{"AlgoDefCode": CAPABILITY, "Quota": 16}])
+        wish = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": cad.code}
+        site.client.fine("POST", "/ACSMP/AlgoServices/Devices?Wait=20", wish)
+        infos = [task_info(url=f"rtsp://10.0.0.9/{n}") for n in range(3)]
+        body = {
+            "Name": "a",
+            "Type": "VIDEO_REALTIME",
+            "Mode": "PERIODIC",
+            "AutoStart": True,
+            "AlgoTaskInfos": infos,
+        }
+        plan = site.client.fine("POST", "/ACSMP/Tasks?Wait=20", body)
+        assert quota(site) == (3, 16)
+        site.restart()
+        assert quota(site) == (3, 16)
+        site.client.fine("POST", f"/ACSMP/Tasks/{plan}/Stop?Wait=20")
+        assert quota(site) == (0, 16)

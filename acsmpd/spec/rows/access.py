@@ -127,7 +127,6 @@ AUTHORISATION: tuple[Operation, ...] = (
         "/ACSMP/License/Quota/<AlgoDefCode>",
         None,
         licenses.DeviceQuotaDetailResponse,
-        planned=True,
         path={"AlgoDefCode": CapabilityCode},
         summary="Offline quota of a capability",
     ),
