@@ -60,8 +60,8 @@ from acsmpd.model.work import (
 
 __all__ = [
     "ACTIVE",
-    "CARRIED",
     "AUTH_SERVER",
+    "CARRIED",
     "FAMILY_OF_TYPE",
     "LEAVING",
     "ONE_SERVICE",

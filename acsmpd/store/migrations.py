@@ -31,7 +31,6 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.PIPELINES),
     _script(schema.READY_SECONDS),
     _script(schema.SEARCHES),
-    _script(schema.AUTH_SERVERS),
     _script(schema.AUTHORISATION),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""

@@ -565,8 +565,6 @@ CREATE INDEX "instance_event_instance_id_capability_event_id" ON \
 """
 """Every search leaves out what is deleted: with that before it, an index serves a filter and an order alike."""
 
-AUTH_SERVERS = """
-
 AUTHORISATION = """
 CREATE TABLE "auth_server" (
     "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
