@@ -6,6 +6,7 @@ The scheduler goes by the local time of day: when that is set, or the zone's sum
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 from collections.abc import Callable, Sequence
