@@ -36,7 +36,7 @@ HANDED_ON_SECONDS = 1.0
 """How long one who has written trusts those who came after to bring it to the disk."""
 VERSION = "(SELECT data_version FROM pragma_data_version)"
 """In a statement: what changes when anybody else has written."""
-READER_CACHE = -4_000
+READER_CACHE = -16_000
 """KiB of pages a reader may keep (negative: SQLite's way to say KiB); it takes what it reads and no more."""
 REMEMBERED = 400
 """Numbers that are remembered, of each reader: its connection has a version of its own."""
