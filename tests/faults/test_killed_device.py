@@ -73,7 +73,7 @@ def test_fifty_tasks_of_a_killed_device(site: Site, tmp_path: Path) -> None:
         load(site, old.code)
         begun = time.monotonic()
         number = plan(site, FIFTY)
-        wait_until(lambda: len(old.running()) == FIFTY, seconds=60, what="fifty tasks")
+        wait_until(lambda: len(old.running()) == FIFTY, seconds=120, what="fifty tasks")
         device_time = time.monotonic() - begun  # of fifty creates, a pass among them
         all_run(site, number)
         instances = old.running()
@@ -81,7 +81,7 @@ def test_fifty_tasks_of_a_killed_device(site: Site, tmp_path: Path) -> None:
         load(site, new.code)
 
         killed = old.kill()
-        wait_until(lambda: len(new.running()) == FIFTY, seconds=60, what="fifty elsewhere")
+        wait_until(lambda: len(new.running()) == FIFTY, seconds=180, what="fifty elsewhere")
         moved = max(spans[-1][0] for spans in new.spans().values()) - killed
         assert moved <= LOST + JUDGED + TICK + 3 * device_time, (moved, device_time)
         all_run(site, number)
