@@ -35,6 +35,10 @@ class Moment(NamedTuple):
         """The moment `seconds` from this one, both hands moved alike."""
         return Moment(self.wall_ms + int(seconds * 1000), self.mono + seconds, self.boot_id)
 
+    def since(self, mono: float, boot_id: str) -> float:
+        """Seconds since a monotonic reading of that boot; of the time between two boots nothing counts."""
+        return max(0.0, self.mono - mono) if boot_id == self.boot_id else 0.0
+
 
 class Shown(NamedTuple):
     """What the wall clock showed during a stretch of time that ends now; both ends in UTC milliseconds."""

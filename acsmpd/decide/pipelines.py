@@ -17,7 +17,6 @@ from acsmpd.decide.streams import stream_url_of
 
 TASK, PICTURE = "TASK", "PICTURE"
 PENDING, RUNNING, DONE, FAILED = "PENDING", "RUNNING", "DONE", "FAILED"
-ACTIVE = (PENDING, RUNNING)
 
 Key = tuple[str, str]
 """A pipeline's id and a stream: what has its own rate and, of Action TASK, one run at a time."""
@@ -86,9 +85,6 @@ class Counted(Struct, kw_only=True):
 class Run(Struct, frozen=True, kw_only=True):
     """What was set going, as it is now. `instance_status` None: its instance is gone."""
 
-    id: int
-    pipeline_id: str
-    instance_id: str
     status: str
     seconds: float  # in this status
     is_wanted: bool = True  # its pipeline is there and on
@@ -96,7 +92,6 @@ class Run(Struct, frozen=True, kw_only=True):
     instance_on: bool = False
     instance_reason: str = ""
     duration_seconds: int = 60
-    action: str = TASK
 
 
 class Turn(Struct, frozen=True):

@@ -224,7 +224,7 @@ class Pipelines:
 
     def _is_old(self, row: Row, now: Moment) -> bool:
         flush = self._core.settings.plans.duration_flush_seconds
-        return bool(row["boot_id"] != now.boot_id or now.mono - row["mono"] >= flush)
+        return bool(row["boot_id"] != now.boot_id or now.since(row["mono"], row["boot_id"]) >= flush)
 
     def _end(self, tx: Tx, due: _Due, now: Moment) -> None:
         for row, turn in due.turns:
@@ -244,15 +244,13 @@ class Pipelines:
 
 def _seconds(row: Row, now: Moment) -> float:
     """How long the status lasts: over a restart by the monotonic clock, over a reboot without the time between."""
-    passed = max(0.0, now.mono - row["mono"]) if row["boot_id"] == now.boot_id else 0.0
-    return float(row["elapsed_seconds"] + passed)
+    return float(row["elapsed_seconds"] + now.since(row["mono"], row["boot_id"]))
 
 
 def _run(row: Row, now: Moment) -> Run:
     is_there = row["instance_status"] is not None and not row["instance_deleted"]
     return Run(
-        id=row["id"], pipeline_id=row["pipeline_id"], instance_id=row["instance_id"], status=row["status"],
-        seconds=_seconds(row, now), is_wanted=bool(row["wanted"]),
+        status=row["status"], seconds=_seconds(row, now), is_wanted=bool(row["wanted"]),
         instance_status=row["instance_status"] if is_there else None, instance_on=bool(row["instance_on"]),
         instance_reason=row["instance_reason"] or "", duration_seconds=row["duration_seconds"] or 0,
     )  # fmt: skip

@@ -87,7 +87,7 @@ class Rounds:
 
     def _is_old(self, turn: TurnRow, now: Moment) -> bool:
         flush = self._core.settings.plans.duration_flush_seconds
-        return turn.boot_id != now.boot_id or now.mono - turn.mono >= flush
+        return turn.boot_id != now.boot_id or now.since(turn.mono, turn.boot_id) >= flush
 
     def _may_begin(self, plan: Inspection, now: Moment) -> bool:
         """A round lasts as long as one turn at least: one of which every turn fails at once is not repeated at once."""
@@ -143,7 +143,7 @@ class Rounds:
 
 def _seconds(turn: TurnRow, now: Moment) -> float:
     """How long the phase lasts: over a restart by the monotonic clock, over a reboot without the time between."""
-    return turn.elapsed_seconds + (max(0.0, now.mono - turn.mono) if turn.boot_id == now.boot_id else 0.0)
+    return turn.elapsed_seconds + now.since(turn.mono, turn.boot_id)
 
 
 def _away(tx: Tx) -> dict[str, str]:

@@ -220,7 +220,7 @@ def test_what_runs_by_another_word_is_told_apart(
 
 def run(**more: Any) -> Run:
     values = {
-        "id": 1, "pipeline_id": "p", "instance_id": "i", "status": "RUNNING", "seconds": 5.0,
+        "status": "RUNNING", "seconds": 5.0,
         "instance_status": "RUNNING", "instance_on": True, "duration_seconds": 10, **more,
     }  # fmt: skip
     return Run(**values)
