@@ -12,14 +12,24 @@ from acsmpd.store.tables import Capability, Instance, InstanceEvent
 
 
 def created_between(platform: Platform, asked: Any, column: Any) -> list[Any]:
-    """The CreateTimeFrom / CreateTimeTo filters, both ends inclusive; a whole second belongs to the end."""
+    """The CreateTimeFrom / CreateTimeTo filters."""
+    return _between(platform, column, asked.create_time_from, asked.create_time_to, "CreateTime")
+
+
+def time_between(platform: Platform, asked: Any, column: Any) -> list[Any]:
+    """The TimeFrom / TimeTo filters of our extensions."""
+    return _between(platform, column, asked.time_from, asked.time_to, "Time")
+
+
+def _between(platform: Platform, column: Any, begin: str | None, end: str | None, name: str) -> list[Any]:
+    """Both ends inclusive; a whole second belongs to the end."""
     conditions = []
-    first = times.read(asked.create_time_from, platform.zone, "$.CreateTimeFrom")
-    last = times.read(asked.create_time_to, platform.zone, "$.CreateTimeTo")
+    first = times.read(begin, platform.zone, f"$.{name}From")
+    last = times.read(end, platform.zone, f"$.{name}To")
     if first is not None:
         conditions.append(column >= first)
-    if last is not None:
-        conditions.append(column <= (last if "." in asked.create_time_to else last + 999))
+    if last is not None and end is not None:
+        conditions.append(column <= (last if "." in end else last + 999))
     return conditions
 
 

@@ -10,6 +10,7 @@ import msgspec
 from acsmpd import faults
 from acsmpd.api import plans
 from acsmpd.api.call import Call, Reply
+from acsmpd.api.filters import time_between
 from acsmpd.api.mentions import Mentions
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
@@ -225,12 +226,7 @@ def search_runs(platform: Platform, call: Call) -> messages.PipelineRunPage:
         (Row.instance_id, asked.instance_id), (Row.source_id, asked.source_instance_id),
     )  # fmt: skip
     conditions = [column == value for column, value in exact if value]
-    first = times.read(asked.time_from, platform.zone, "$.TimeFrom")
-    last = times.read(asked.time_to, platform.zone, "$.TimeTo")
-    if first is not None:
-        conditions.append(Row.begun_ms >= first)
-    if last is not None:
-        conditions.append(Row.begun_ms <= (last if "." in asked.time_to else last + 999))
+    conditions += time_between(platform, asked, Row.begun_ms)
     with platform.store.read() as tx:
         found, total = joined_page_of(tx, pipelines.runs(*conditions), page, ORDERS, Row.id)
     content = [_run(platform, row) for row in found]

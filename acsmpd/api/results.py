@@ -10,6 +10,7 @@ import msgspec
 
 from acsmpd import faults
 from acsmpd.api.call import Call, FileReply, Reply
+from acsmpd.api.filters import time_between
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.receiving import Draft, drafts_of
@@ -161,13 +162,7 @@ def _conditions(platform: Platform, asked: Any) -> list[Any]:
     conditions = [column == value for column, value in exact if value is not None and value != ""]
     if asked.instance_id is not None and asked.instance_id != "":
         conditions.append(results.of_instance(str(asked.instance_id)))
-    first = times.read(asked.time_from, platform.zone, "$.TimeFrom")
-    last = times.read(asked.time_to, platform.zone, "$.TimeTo")
-    if first is not None:
-        conditions.append(Result.event_ms >= first)
-    if last is not None:
-        conditions.append(Result.event_ms <= (last if "." in asked.time_to else last + 999))
-    return conditions
+    return conditions + time_between(platform, asked, Result.event_ms)
 
 
 @handles("acsmp.get_result")
