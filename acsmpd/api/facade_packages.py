@@ -17,6 +17,7 @@ from acsmpd.api.registry import handles
 from acsmpd.api.services import kept_env, unload_in
 from acsmpd.api.waiting import hold
 from acsmpd.decide.environment import check_local
+from acsmpd.model import AUTH_SERVER
 from acsmpd.spec import times
 from acsmpd.spec.messages.cad import (
     AlgoFilePackageRequest,
@@ -241,8 +242,8 @@ def _service_values(
     """Environment, arguments, licence: of the load where it brings them, else of the push (X-LICENCE)."""
     given = scope.pushed(tx, origin).get(package_id) or {}
     env = kept_env(asked.env if asked else None)
-    if given.get("AuthAddress") and not any(item["Name"] == "AUTH_SERVER_ADDR" for item in env):
-        env.append({"Name": "AUTH_SERVER_ADDR", "Value": given["AuthAddress"]})
+    if given.get("AuthAddress") and not any(item["Name"] == AUTH_SERVER for item in env):
+        env.append({"Name": AUTH_SERVER, "Value": given["AuthAddress"]})
     licence = (asked.license_file if asked else None) or given.get("LicenseFile") or None
     return {"env": env, "args": asked.args if asked else None, "license_url": licence}
 

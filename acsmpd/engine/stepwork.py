@@ -25,6 +25,7 @@ from acsmpd.model import (
     Step,
     Unload,
     UpdateTask,
+    brings_own,
     needs_authorisation,
 )
 from acsmpd.store import authservers, licences, packages, pipelines, plans, services
@@ -99,25 +100,24 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
         )
     cards = _cards_for(core, tx, load) if item.device == core.local_code else None
     env = [(entry["Name"], entry["Value"]) for entry in service["env"]]
+    server, link, path = "", service["license_url"], None
     package = packages.get(tx, load.package_id)
-    server, licence = _authorisation(core, tx, package, item.device) if package else ("", None)
-    if service["license_url"] or any(name == AUTH_SERVER and value for name, value in env):
-        server, licence = "", None  # the request's word comes first
+    if package is not None and not brings_own(service["env"], service["license_url"]):
+        server, licence = _authorisation(core, tx, package, item.device)
+        if licence is not None:
+            base = peers.base_url_for(core, _host_of(peer))
+            link = peers.license_link(core, base, licence["id"], item.device)
+            path = str(core.data / licence["path"])
     if server:
         env = [*(one for one in env if one[0] != AUTH_SERVER), (AUTH_SERVER, server)]
-    link = (
-        peers.license_link(core, peers.base_url_for(core, _host_of(peer)), licence["id"], item.device)
-        if licence
-        else None
-    )
     return Load(
         load_id=load.id,
         service_id=load.service_id,
         package_id=load.package_id,
         env=tuple(env),
         args=service["args"],
-        license_url=service["license_url"] or link,
-        license_path=str(core.data / licence["path"]) if licence else None,
+        license_url=link,
+        license_path=path,
         xpu_index=tuple(card.index for card in cards.cards) if cards else (),
         xpu_type=cards.cards[0].type if cards else "",
         card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),

@@ -5,7 +5,7 @@ Rooms hand these to each other. Times are UTC milliseconds (`*_ms`) or seconds (
 
 from __future__ import annotations
 
-from acsmpd.model.authorisation import AUTH_SERVER, needs_authorisation
+from acsmpd.model.authorisation import AUTH_SERVER, brings_own, needs_authorisation
 from acsmpd.model.ledger import (
     CARRIED,
     CopyRow,
@@ -101,5 +101,6 @@ __all__ = [
     "TaskRow",
     "Unload",
     "UpdateTask",
+    "brings_own",
     "needs_authorisation",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.model import AUTH_SERVER, ONE_SERVICE, Device, Family, needs_authorisation
+from acsmpd.model import AUTH_SERVER, ONE_SERVICE, Device, Family, brings_own, needs_authorisation
 from acsmpd.store import authservers, devices, licences, packages, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load
@@ -75,8 +75,7 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
 def _check_authorised(tx: Tx, package_id: str, code: str, wanted: Wanted, now_ms: int) -> None:
     """A package that needs authorisation and would find none is refused before anything is delivered."""
     package = package_of(tx, package_id)
-    is_named = any(item["Name"] == AUTH_SERVER and item["Value"] for item in wanted.env) or wanted.license_url
-    if is_named or not needs_authorisation(package["manifest"]):
+    if brings_own(wanted.env, wanted.license_url) or not needs_authorisation(package["manifest"]):
         return
     provider = package["provider"]
     if not (licences.given(tx, provider, code, now_ms) or authservers.default_of(tx, provider)):

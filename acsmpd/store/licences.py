@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.model import AUTH_SERVER, needs_authorisation
+from acsmpd.model import brings_own, needs_authorisation
 from acsmpd.store import facts
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, License, Load, Package, Service
@@ -93,18 +93,16 @@ def services_with(tx: Tx, row: Row, now_ms: int) -> list[str]:
         .where(Load.wanted == True, Load.ours == True, Package.provider == row["provider"])
         .order_by(Load.created_ms, Load.id)
     )
-    loads = [one for one in tx.rows(query) if needs_authorisation(one["manifest"]) and not _brings_own(one)]
+    loads = [
+        one
+        for one in tx.rows(query)
+        if needs_authorisation(one["manifest"]) and not brings_own(one["env"], one["license_url"])
+    ]
     holders = {one["device"] for one in loads}
     here = {
         code for code in holders if (given(tx, row["provider"], code, now_ms) or {}).get("id") == row["id"]
     }
     return list(dict.fromkeys(one["service_id"] for one in loads if one["device"] in here))
-
-
-def _brings_own(service: Row) -> bool:
-    """Whether the request for a service said where its authorisation is."""
-    named = any(item["Name"] == AUTH_SERVER and item["Value"] for item in service["env"])
-    return bool(service["license_url"] or named)
 
 
 def is_over(row: Row, latest: int) -> bool:
