@@ -7,7 +7,6 @@ The scheduler goes by the local time of day: when that is set, or the zone's sum
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -51,7 +50,7 @@ class Housekeeping:
         self._scheduler = schedule.Scheduler()
         self._offset = _local_offset(core.clock.now())
         self._total_ms = 0
-        for job in (self.checkpoint, self._give_back, self._drop_deleted, self._forget_touched, *more):
+        for job in (self.checkpoint, self._drop_deleted, self._forget_touched, *more):
             self._scheduler.every(PERIOD_SECONDS).seconds.do(self._wrapped, job)
         for job in (self.trim, self._keep_steps, self._keep_latest):
             self._scheduler.every(TRIM_PERIOD_SECONDS).seconds.do(self._wrapped, job)
@@ -148,13 +147,6 @@ class Housekeeping:
             self._tell_held(size)
         elif not is_large:
             self._settle_held()
-
-    def _give_back(self) -> None:
-        """What a large pass or request took and nobody uses: the allocator keeps it, and a small box has no room for
-        that. Where the C library has no such call nothing happens."""
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
     def _tell_held(self, size: int) -> None:
         text = (

@@ -63,15 +63,15 @@ class Scaler:
         with self._core.store.read() as tx:
             changes, again = self._plan(tx, now)
         moves = any(one.grow or one.shrink for one in changes)
-        if again or moves or _told(changes) != (self._short, self._refused):
+        if again or moves or _outlook(changes) != (self._short, self._refused):
             with self._core.store.write() as tx:
                 changes, more = self._plan(tx, now)  # what an operator did meanwhile counts
                 for change in changes:
                     self._apply(tx, change, now)
                 for package, device in [*again, *more]:
                     ask_again(tx, package, device, now.wall_ms)
-                self._tell(tx, *_told(changes), now)
-        self._short, self._refused = _told(changes)
+                self._tell(tx, *_outlook(changes), now)
+        self._short, self._refused = _outlook(changes)
         ends = [self._changed[one.group.key] + pause for one in changes for pause in self._pauses(one.group)]
         return min((end for end in ends if end > now.mono), default=None)
 
@@ -175,7 +175,7 @@ def told(refused: Mapping[str, str]) -> str:
     return f"{len(refused)} computilities in a row have refused it ({named})"
 
 
-def _told(changes: Sequence[Change]) -> tuple[dict[str, int], dict[str, str]]:
+def _outlook(changes: Sequence[Change]) -> tuple[dict[str, int], dict[str, str]]:
     """How many replicas each group lacks, and of which packages no further device is asked."""
     short = {one.group.name: one.lacking for one in changes if one.lacking}
     return short, {one.group.name: one.refused for one in changes if one.refused}

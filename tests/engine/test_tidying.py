@@ -30,7 +30,7 @@ def test_nothing_is_due_at_once(works: Bench) -> None:
     made = Housekeeping(works.core, [lambda: ran.append(1)])
     made.ensure(works.clock.moment)
     assert ran == []
-    assert sorted(job.interval for job in made._scheduler.jobs) == [60, 60, 60, 60, 60, 600, 600, 600]
+    assert sorted(job.interval for job in made._scheduler.jobs) == [60, 60, 60, 60, 600, 600, 600]
 
 
 def test_a_failing_job_is_logged_and_the_ones_after_it_run_again_and_again(
