@@ -39,6 +39,7 @@ from acsmpd.security.gate import waiting_within
 from acsmpd.security.passwords import ScryptGate
 from acsmpd.security.throttle import RateLimit, Throttle
 from acsmpd.settings import Settings
+from acsmpd.spec.message import prepare
 from acsmpd.store.database import Store
 from acsmpd.store.folder import DataFolder
 from acsmpd.store.presence import Presence
@@ -77,6 +78,7 @@ class App:
         return self._port
 
     def _build(self) -> None:
+        prepare()  # before there is a second thread
         folder = DataFolder(self.settings.data.path)
         folder.take()
         self._stack.callback(folder.release)

@@ -7,6 +7,7 @@ absent member of an update stays "unchanged".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -37,3 +38,18 @@ def data_type(response: type) -> Any:
         if field.name == "data":
             return field.type
     return None
+
+
+def prepare() -> None:
+    """Have every struct of ours worked out, by one thread. Otherwise msgspec does it at the first use, and two threads
+    that use a struct for the first time in the same moment crash the process (msgspec 0.22: two first requests)."""
+    for kind in _below(msgspec.Struct):
+        if kind.__module__.partition(".")[0] == "acsmpd":
+            msgspec.json.Decoder(kind)
+
+
+def _below(kind: type) -> Iterator[type]:
+    one: type
+    for one in kind.__subclasses__():
+        yield one
+        yield from _below(one)

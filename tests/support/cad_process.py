@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from acsmpd.spec.message import prepare
 from tests.support.fake_cad import FakeCad
 from tests.support.fake_packages import STOPPED, FakePackage
 from tests.support.fake_tasks import RUNNING, FakeTask, TaskBoard
@@ -73,6 +74,7 @@ class JournalBoard(TaskBoard):
 
 def main(code: str, journal: str, platform: str) -> None:
     """Live until standard input ends, registered and keeping alive."""
+    prepare()
     cad = FakeCad(code)
     if Path(journal).exists():
         cad.shelf.held[PACKAGE_ID] = FakePackage(PACKAGE_ID, state=STOPPED, name="test-algo", version="1.0.0")
@@ -118,7 +120,10 @@ class CadProcess:
         ]
         number = len(self.moments())
         self._process = subprocess.Popen(
-            words, cwd=ROOT, stdin=subprocess.PIPE, env={"PATH": os.environ["PATH"]}
+            words,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "PYTHONFAULTHANDLER": "1"},
         )
         wait_until(lambda: len(self.moments()) > number, seconds=30, what="the device up")
         self.lives.append([self.moments()[-1], None])
