@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from acsmpd.decide import liveness
 from acsmpd.store import devices
 from tests.engine.bench import SITE, Bench
 from tests.store.rows import CODE, NOW, OTHER
@@ -61,6 +62,30 @@ def test_lost_is_told_once_and_the_alarm_ends_when_it_is_back(works: Bench) -> N
     works.run(3, 15)
     assert works.state() == "online"  # it had never spoken by itself
     assert works.alarms() == []
+
+
+def test_one_that_unregisters_while_it_is_judged_is_gone(
+    works: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works.device()
+    works.run(2)
+    works.plant.away.add(CODE)
+    judge = liveness.judge_all
+
+    def judge_slowly(*facts: Any, **limits: Any) -> Any:
+        verdicts = judge(*facts, **limits)
+        if verdicts[0][CODE].state == "unreachable":
+            with works.store.write() as tx:
+                devices.change(
+                    tx, CODE, registered=False, state="gone", state_reason="it unregistered"
+                )  # fmt: skip
+        return verdicts
+
+    monkeypatch.setattr(liveness, "judge_all", judge_slowly)
+    works.run(1, 15)
+    works.run(1)
+    seen = record(works)
+    assert (seen["state"], seen["state_reason"]) == ("gone", "it unregistered")
 
 
 def test_a_device_that_used_to_speak_has_to_speak_again(works: Bench) -> None:
