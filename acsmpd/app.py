@@ -24,6 +24,7 @@ from acsmpd.drivers.programs import Programs
 from acsmpd.engine.assembly import Assembly
 from acsmpd.engine.core import Core
 from acsmpd.engine.imports import Importer
+from acsmpd.memory import few_arenas
 from acsmpd.model import Family
 from acsmpd.notify import Notifier
 from acsmpd.packages.bytestream import Limits
@@ -78,6 +79,7 @@ class App:
         return self._port
 
     def _build(self) -> None:
+        few_arenas()
         prepare()  # before there is a second thread
         folder = DataFolder(self.settings.data.path)
         folder.take()

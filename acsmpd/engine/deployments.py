@@ -5,8 +5,10 @@ Copies (package files), loads (services) and tasks are three kinds of subject wi
 
 from __future__ import annotations
 
-from collections import deque
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +24,7 @@ from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.restarts import Restarts
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Fault, Permanent, StepFault, Temporary
-from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Outcome, Step, TaskRow, Unload
+from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Outcome, Step, Unload
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
@@ -32,6 +34,9 @@ KINDS = ("copy", "load", "task")
 AGAIN_SECONDS = 5.0
 """What is unsettled is planned again so often though nothing was written: a rung may wait for time alone."""
 
+AHEAD = 100
+"""Steps that are planned for a device in one pass; more would not begin before the next."""
+
 SENT_AWAY = 10_000
 """Things sent away that are remembered."""
 
@@ -39,6 +44,15 @@ MOVING_SECONDS = 60.0
 """A file of which the device took a block so short a time ago is on its way."""
 
 INTERRUPTED = "the platform stopped while it was under way"
+
+
+@dataclass
+class Work:
+    """What a pass found to do."""
+
+    settled: bool = True
+    planned: list[Item] = field(default_factory=list)
+    forgotten: list[Item] = field(default_factory=list)
 
 
 class Ended(NamedTuple):
@@ -72,25 +86,32 @@ class Deployments:
         with self._core.store.read() as tx:
             known = devices.all_devices(tx)
             self._restarts.see(set(plans.failed_tasks(tx)), now.mono)
-            work = [item for kind in KINDS for item in self._items(tx, kind, known, now)]
-        forgotten = [item for item in work if item.rung.step == "forget"]
-        if forgotten:
-            self._forget(forgotten, now)
+            work = self._work(tx, known, now)
+        if work.forgotten:
+            self._forget(work.forgotten, now)
         self._retries.prune(now.mono)
-        self._lanes.plan(
-            Job(item.key, item.device, partial(self._perform, item))
-            for item in work
-            if item.rung.step not in ("", "forget") and self._retries.due(item.try_key, now.mono)
-        )
-        if not work and not self._restarts.any_failing:
+        self._lanes.plan(Job(item.key, item.device, partial(self._perform, item)) for item in work.planned)
+        if work.settled and not self._restarts.any_failing:
             return None
         return min(self._retries.next_due() or float("inf"), now.mono + AGAIN_SECONDS)
+
+    def _work(self, tx: Tx, known: dict[str, Device], now: Moment) -> Work:
+        """Looks at everything unsettled and keeps what can begin before the next pass: ten thousand may wait."""
+        work, turns = Work(), Counter[str]()
+        for item in (item for kind in KINDS for item in self._items(tx, kind, known, now)):
+            work.settled = False
+            if item.rung.step == "forget":
+                work.forgotten.append(item)
+            elif item.rung.step and turns[item.device] < AHEAD and self._retries.due(item.try_key, now.mono):
+                turns[item.device] += 1
+                work.planned.append(item)
+        return work
 
     # --- which rungs -----------------------------------------------------------------------------
 
     def _items(
         self, tx: Tx, kind: str, known: dict[str, Device], now: Moment, subject: str | None = None
-    ) -> list[Item]:
+    ) -> Iterator[Item]:
         """Everything of a kind that is unsettled, or one subject of it."""
         if kind == "copy":
             return self._copies(tx, known, subject)
@@ -100,11 +121,10 @@ class Deployments:
         """The item planned again; None when something happened to its subject since, and another rung is due."""
         device = devices.device(tx, planned.device)
         known = {device.code: device} if device else {}
-        found = self._items(tx, planned.kind, known, now, planned.subject)
-        return found[0] if found and found[0].rung.step == planned.rung.step else None
+        found = next(self._items(tx, planned.kind, known, now, planned.subject), None)
+        return found if found and found.rung.step == planned.rung.step else None
 
-    def _copies(self, tx: Tx, known: dict[str, Device], subject: str | None) -> list[Item]:
-        found = []
+    def _copies(self, tx: Tx, known: dict[str, Device], subject: str | None) -> Iterator[Item]:
         for row in services.unsettled_copies(tx, None if subject is None else int(subject)):
             copy = msgspec.convert(row, CopyRow)
             loads = services.loads(
@@ -114,11 +134,9 @@ class Deployments:
             old = copy.sent and row["platform_md5"] and row["platform_md5"] != copy.md5
             stale = bool(old and not any(load.sent for load in loads))
             rung = steps.next_for_copy(copy, known.get(copy.device), in_use=in_use, stale=stale)
-            found.append(Item("copy", str(copy.id), copy.device, copy.attempts, rung))
-        return found
+            yield Item("copy", str(copy.id), copy.device, copy.attempts, rung)
 
-    def _loads(self, tx: Tx, known: dict[str, Device], subject: str | None) -> list[Item]:
-        found = []
+    def _loads(self, tx: Tx, known: dict[str, Device], subject: str | None) -> Iterator[Item]:
         for load in services.unsettled_loads(tx, subject):
             row = services.copy(tx, load.package_id, load.device)
             copy = msgspec.convert(row, CopyRow) if row else None
@@ -140,8 +158,7 @@ class Deployments:
             )  # fmt: skip
             if rung.step == "forget" and load.device == self._core.local_code:
                 rung = steps.Rung("unload")  # a start that failed may have left folders behind on this box
-            found.append(Item("load", load.id, load.device, load.attempts, rung))
-        return found
+            yield Item("load", load.id, load.device, load.attempts, rung)
 
     def _arriving(self, copy: CopyRow | None) -> float | None:
         """How much of the file the device has read (0 to 1), while it is reading."""
@@ -154,21 +171,20 @@ class Deployments:
             return None
         return transfer.share
 
-    def _tasks(self, tx: Tx, known: dict[str, Device], now: Moment, subject: str | None) -> list[Item]:
-        found = []
+    def _tasks(self, tx: Tx, known: dict[str, Device], now: Moment, subject: str | None) -> Iterator[Item]:
+        load_of = cache(partial(services.load, tx))
+        leaving = plans.leaving(tx) if subject is None else {}
         rows = plans.unsettled_tasks(tx) if subject is None else plans.wished_task(tx, int(subject))
-        loads = services.loads_of(tx, {row["load_id"] for row in rows if row["load_id"]})
-        leaving = plans.leaving(tx, None if subject is None or not rows else rows[0]["instance_id"])
-        for row in rows:
-            task = msgspec.convert(row, TaskRow)
-            revision = row["wanted_revision"] if row["wanted_revision"] is not None else task.revision
+        for task, wanted in rows:
+            if subject is not None:
+                leaving = plans.leaving(tx, task.instance_id)
+            revision = wanted if wanted is not None else task.revision
             failures, seconds = self._restarts.failing(task.id, now.mono)
             rung = steps.next_for_task(
-                task, loads.get(task.load_id or ""), known.get(task.device), revision=revision, failures=failures,
+                task, load_of(task.load_id or ""), known.get(task.device), revision=revision, failures=failures,
                 failed_seconds=seconds, leaving=any(one.is_before(task) for one in leaving.get(task.instance_id, ())),
             )  # fmt: skip
-            found.append(Item("task", str(task.id), task.device, task.attempts, rung))
-        return found
+            yield Item("task", str(task.id), task.device, task.attempts, rung)
 
     # --- doing them --------------------------------------------------------------------------------
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from acsmpd.clock import Moment
 from acsmpd.decide.status import instance_status
 from acsmpd.engine.core import Core
 from acsmpd.engine.placement import Placement
-from acsmpd.model import TaskRow
+from acsmpd.model import InstanceRow, TaskRow
 from acsmpd.store import devices, plans, rounds
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load
 
 MANY = 500
-"""From so many instances on their places are read all at once; of more than so many the states are written in parts."""
+"""Instances whose states are written at once."""
 
 
 class Statuses:
@@ -34,33 +36,42 @@ class Statuses:
                     )
 
     def _changed(self, tx: Tx) -> list[tuple[str, str, str]]:
-        unsettled = plans.unsettled_instances(tx)
-        if not unsettled:
-            return []
-        known = devices.all_devices(tx)
-        few = [one.id for one in unsettled] if len(unsettled) < MANY else None
-        places = plans.present_tasks(tx, few)
-        going = {
-            name: code for name, code in plans.going(tx) if code in known and known[code].state == "online"
-        }
+        found: list[tuple[str, str, str]] = []
+        around: _Around | None = None
+        for some in plans.unsettled_instances(tx):
+            around = around or _Around(tx)
+            found += self._changed_of(tx, some, around)
+        return found
+
+    def _changed_of(
+        self, tx: Tx, unsettled: list[InstanceRow], around: _Around
+    ) -> Iterator[tuple[str, str, str]]:
+        places = plans.present_tasks(tx, [one.id for one in unsettled])
         failures = rounds.failures(tx, [one.id for one in unsettled if not one.on])
-        loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
-        found = []
         for instance in unsettled:
             task = places.get(instance.id)
-            device = known.get(task.device) if task else None
+            device = around.known.get(task.device) if task else None
             waiting = self._placement.waiting.get(instance.id, "")
             moving = instance.id in self._placement.moving
             said = instance_status(
                 instance, task, device, waiting=waiting, moving=moving,
-                failed=failures.get(instance.id, ""), going=instance.id in going,
+                failed=failures.get(instance.id, ""), going=instance.id in around.going,
             )  # fmt: skip
             pending = task if said.status == "PENDING" else None
-            down = "" if moving else _service_down(pending, loads)
-            reason = down or said.reason or _being_started(pending, going.get(instance.id, ""))
+            down = "" if moving else _service_down(pending, around.loads)
+            reason = down or said.reason or _being_started(pending, around.going.get(instance.id, ""))
             if (said.status, reason) != (instance.status, instance.reason):
-                found.append((instance.id, said.status, reason))
-        return found
+                yield instance.id, said.status, reason
+
+
+class _Around:
+    """What an instance is judged by beside its own rows."""
+
+    def __init__(self, tx: Tx) -> None:
+        self.known = devices.all_devices(tx)
+        online = {code for code, one in self.known.items() if one.state == "online"}
+        self.going = {instance: code for instance, code in plans.going(tx) if code in online}
+        self.loads = {row["id"]: row for row in tx.rows(Load.select(Load.id, Load.status, Load.error))}
 
 
 def _service_down(pending: TaskRow | None, loads: dict[str, dict[str, str]]) -> str:

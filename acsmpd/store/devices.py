@@ -42,7 +42,7 @@ def infos(tx: Tx) -> dict[str, list[dict[str, Any]]]:
 
 
 def all_rows(tx: Tx) -> list[dict[str, Any]]:
-    return plain.every(tx, Computility)
+    return list(plain.every(tx, Computility))
 
 
 def put(tx: Tx, code: str, now_ms: int, **values: Any) -> None:

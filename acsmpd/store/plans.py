@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -207,10 +208,11 @@ def tasks(tx: Tx, *conditions: Any) -> list[TaskRow]:
     return structs(tx, query.where(*conditions) if conditions else query, TaskRow)
 
 
-def present_tasks(tx: Tx, instance_ids: list[str] | None = None) -> dict[str, TaskRow]:
-    """instance id -> its newest task that is not to go; of all instances or some."""
-    some = "" if instance_ids is None else f"AND t1.instance_id IN ({', '.join('?' * len(instance_ids))})"
-    rows = plain.every(tx, Task, f"WHERE t1.wanted <> 'gone' {some} ORDER BY t1.id", *(instance_ids or ()))
+def present_tasks(tx: Tx, instance_ids: Sequence[str]) -> dict[str, TaskRow]:
+    """instance id -> its newest task that is not to go, of at most CHUNK instances."""
+    some = ", ".join("?" * len(instance_ids))
+    which = f"WHERE t1.wanted <> 'gone' AND t1.instance_id IN ({some}) ORDER BY t1.id"
+    rows = plain.every(tx, Task, which, *instance_ids)
     return {row["instance_id"]: msgspec.convert(row, TaskRow) for row in rows}
 
 
@@ -325,10 +327,10 @@ UNSETTLED = """
 """
 
 
-def unsettled_tasks(tx: Tx) -> list[dict[str, Any]]:
+def unsettled_tasks(tx: Tx) -> Iterator[tuple[TaskRow, int | None]]:
     """Tasks something may have to be done about, with the instance's wanted revision (None: it has none)."""
-    wanted = dict(tx.sql(f"SELECT t1.id, i.revision FROM task t1 {UNSETTLED}"))  # noqa: S608
-    return [{**row, "wanted_revision": wanted[row["id"]]} for row in plain.every(tx, Task, UNSETTLED)]
+    for row, revision in plain.beside(tx, Task, "i.revision", UNSETTLED):
+        yield msgspec.convert(row, TaskRow), revision
 
 
 def holds(tx: Tx, device: str, task_id: str, *, but: int) -> bool:
@@ -337,13 +339,12 @@ def holds(tx: Tx, device: str, task_id: str, *, but: int) -> bool:
     return bool(tx.sql(other, device, task_id, but))
 
 
-def wished_task(tx: Tx, task_row_id: int) -> list[dict[str, Any]]:
+def wished_task(tx: Tx, task_row_id: int) -> Iterator[tuple[TaskRow, int | None]]:
     """One task, whether settled or not, in the form of `unsettled_tasks`; none if there is none."""
-    found = plain.rows(tx, Task, id=task_row_id)
-    for row in found:
-        wanted = tx.sql("SELECT revision FROM instance WHERE id = ?", row["instance_id"])
-        row["wanted_revision"] = wanted[0][0] if wanted else None
-    return found
+    found = task(tx, task_row_id)
+    if found is not None:
+        wanted = tx.sql("SELECT revision FROM instance WHERE id = ?", found.instance_id)
+        yield found, wanted[0][0] if wanted else None
 
 
 LEAVING = """
@@ -409,10 +410,13 @@ STILL = """
 """Numbers of the instances that may be something else than what they are said to be (decide/status)."""
 
 
-def unsettled_instances(tx: Tx) -> list[InstanceRow]:
-    """All but those that run where they are to run, or stand still as they are to."""
-    rows = plain.every(tx, Instance, f"WHERE t1.number IN ({STILL}) ORDER BY t1.number")
-    return msgspec.convert(rows, list[InstanceRow])
+def unsettled_instances(tx: Tx) -> Iterator[list[InstanceRow]]:
+    """All but those that run where they are to run, or stand still as they are to; CHUNK at a time."""
+    numbers = sorted(row[0] for row in tx.sql(STILL))
+    for first in range(0, len(numbers), CHUNK):
+        some = numbers[first : first + CHUNK]
+        which = f"WHERE t1.number IN ({', '.join('?' * len(some))}) ORDER BY t1.number"
+        yield [msgspec.convert(row, InstanceRow) for row in plain.every(tx, Instance, which, *some)]
 
 
 def streams_on_direct(tx: Tx) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -132,17 +131,6 @@ def load(tx: Tx, load_id: str) -> LoadRow | None:
 def loads(tx: Tx, *conditions: Any) -> list[LoadRow]:
     query = Load.select().order_by(Load.created_ms, Load.id)
     return structs(tx, query.where(*conditions) if conditions else query, LoadRow)
-
-
-def loads_of(tx: Tx, load_ids: Collection[str]) -> dict[str, LoadRow]:
-    """These loads by their id; one that is gone is missing."""
-    ids, found = list(load_ids), dict[str, LoadRow]()
-    if len(ids) == 1:
-        one = load(tx, ids[0])
-        return {} if one is None else {one.id: one}
-    for first in range(0, len(ids), 500):
-        found |= {one.id: one for one in loads(tx, Load.id.in_(ids[first : first + 500]))}
-    return found
 
 
 def add_replica(tx: Tx, service_id: str, package_id: str, device: str, replica: int, now_ms: int) -> None:
@@ -295,11 +283,11 @@ def stuck_streams(tx: Tx, tasks: Collection[int]) -> dict[str, int]:
 
 def _streams(tx: Tx, condition: Any) -> dict[str, int]:
     lasts = (Task.sent == NO) | (Task.status != "FINISHED")
-    query = Task.select(Task.load_id, Task.capabilities).where(Task.load_id.is_null(NO), lasts, condition)
-    used: Counter[str] = Counter()
-    for row in tx.rows(query):
-        used[row["load_id"]] += max(1, len(row["capabilities"] or ()))
-    return dict(used)
+    each = fn.MAX(1, fn.COALESCE(fn.JSON_ARRAY_LENGTH(Task.capabilities), 0))
+    query = Task.select(Task.load_id, fn.SUM(each).coerce(False).alias("streams")).where(
+        Task.load_id.is_null(NO), lasts, condition
+    )
+    return {row["load_id"]: row["streams"] for row in tx.rows(query.group_by(Task.load_id))}
 
 
 def arrived(tx: Tx, copy_id: int, md5: str, now_ms: int) -> bool:

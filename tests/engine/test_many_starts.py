@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from acsmpd.engine import deployments
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Temporary
 from acsmpd.store import devices, plans
@@ -31,7 +32,7 @@ def ready(works: Bench, instances: int) -> None:
 
 def planned(works: Bench) -> list[Item]:
     with works.store.read() as tx:
-        return works.deployments._items(tx, "task", devices.all_devices(tx), works.clock.moment)
+        return list(works.deployments._items(tx, "task", devices.all_devices(tx), works.clock.moment))
 
 
 def test_one_pass_begins_all_although_the_lanes_are_few(tmp_path: Path) -> None:
@@ -45,6 +46,22 @@ def test_one_pass_begins_all_although_the_lanes_are_few(tmp_path: Path) -> None:
         assert planned(works) == []
     finally:
         works.close()
+
+
+def test_a_pass_keeps_no_more_for_a_device_than_it_begins_before_the_next(
+    works: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments, "AHEAD", 10)
+    ready(works, 25)
+    with works.store.write() as tx:  # waits for a device that is not there: it takes nobody's turn
+        plans.change_task(tx, works.tasks("i-0")[0].id, device=OTHER)
+    works.deployments.ensure(works.clock.moment)
+    works.idle()
+    assert sorted(step.info["ID"] for _, step in works.plant.steps) == sorted(f"i-{n}" for n in range(1, 11))  # type: ignore[union-attr]
+    for left in (14, 4, 0):
+        works.deployments.ensure(works.clock.moment)
+        works.idle()
+        assert len(planned(works)) == max(left - 10, 0) + 1
 
 
 def test_what_is_not_wanted_any_more_when_its_turn_comes_is_not_begun(tmp_path: Path) -> None:

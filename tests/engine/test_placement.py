@@ -195,7 +195,7 @@ def test_a_running_instance_says_why_it_is_where_it_is(works: Bench) -> None:
     assert (shown(works)["Status"], shown(works)["Reason"]) == ("RUNNING", where)
     assert works.row().reason == ""  # it stands with the place: what is well is not looked at again
     with works.store.read() as tx:
-        assert plans.unsettled_instances(tx) == []
+        assert list(plans.unsettled_instances(tx)) == []
         before = tx.sql("SELECT changed_ms FROM instance")
     works.run(3, 60)
     with works.store.read() as tx:

@@ -108,7 +108,7 @@ def test_nobody_is_passed_over_who_would_be_said_to_be_something_else(works: Ben
                     sent=sent, parked=parked, reason=why,
                 )  # fmt: skip
     with works.store.read() as tx:
-        looked_at = {one.id for one in plans.unsettled_instances(tx)}
+        looked_at = {one.id for some in plans.unsettled_instances(tx) for one in some}
         known, places = devices.all_devices(tx), {one.instance_id: one for one in plans.tasks(tx)}
         everything = plans.instances(tx)
     assert len(looked_at) < len(everything)

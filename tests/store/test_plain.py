@@ -91,6 +91,8 @@ def test_all_rows_or_those_that_the_rest_of_the_statement_names(store: Store) ->
     with store.write() as tx:
         for number in range(3):
             add_instance(tx, f"i{number}", on=number == 1, info={"n": number})
-        assert plain.every(tx, Instance) == tx.rows(Instance.select())
+        assert list(plain.every(tx, Instance)) == tx.rows(Instance.select())
         found = plain.every(tx, Instance, 'WHERE NOT t1."on" AND t1.number > ? ORDER BY t1.number DESC', 1)
         assert [row["info"] for row in found] == [{"n": 2}]
+        joined = 'JOIN (SELECT 7 AS seven) s WHERE t1."on"'
+        assert list(plain.beside(tx, Instance, "s.seven", joined)) == [(tx.rows(Instance.select())[1], 7)]
