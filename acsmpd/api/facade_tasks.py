@@ -189,10 +189,10 @@ def search(platform: Platform, call: Call) -> AlgoTaskSearchPage:
     asked, page = call.message, page_of(call.message)
     conditions = _in_sight(platform, scope.origin_of(call.caller))
     if asked.event_id:
-        named = InstanceEvent.select(InstanceEvent.instance_id).where(
+        named = InstanceEvent.select(InstanceEvent.instance_number).where(
             InstanceEvent.event_id == asked.event_id
         )
-        conditions.append(Instance.id.in_(named))
+        conditions.append(Instance.number.in_(named))
     if asked.restart_policy:
         conditions.append(Instance.restart_policy == asked.restart_policy)
     if asked.create_and_start_task is not None:

@@ -51,7 +51,7 @@ def _with_capability(condition: Any) -> Any:
     served = fn.json_each(Capability.event_ids).alias("served")
     events = Capability.select(SQL('"served"."value"')).from_(Capability, served).where(condition)
     asked = InstanceEvent.select(InstanceEvent.id).where(
-        InstanceEvent.instance_id == Instance.id,
+        InstanceEvent.instance_number == Instance.number,
         InstanceEvent.capability.in_(codes)
         | ((InstanceEvent.capability == "") & InstanceEvent.event_id.in_(events)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec.structs import replace
+from peewee import fn
 
 from acsmpd import faults
 from acsmpd.api import instances, merging
@@ -221,8 +222,11 @@ def _filters(platform: Platform, asked: TaskListRequest) -> list[Any]:
             conditions.append(column == value)
     some = instance_filters(asked)
     if some:
+        found = Instance.select(Instance.plan_id).where(Instance.deleted == False, *some)
+        # a device has few instances, which are looked up; a capability may have all, of which one a plan is enough
+        by_device = asked.device_ids is not None
         conditions.append(
-            Plan.id.in_(Instance.select(Instance.plan_id).where(Instance.deleted == False, *some))
+            Plan.id.in_(found) if by_device else fn.EXISTS(found.where(Instance.plan_id == Plan.id))
         )
     return conditions + created_between(platform, asked, Plan.created_ms)
 

@@ -32,6 +32,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.READY_SECONDS),
     _script(schema.SEARCHES),
     _script(schema.AUTHORISATION),
+    _script(schema.EVENTS_BY_NUMBER),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

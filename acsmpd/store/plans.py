@@ -73,18 +73,19 @@ def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
 def add_instance(tx: Tx, events: list[tuple[str, str]], **values: Any) -> int:
     """Write an instance with its (event, capability) pairs; returns its number."""
     number = plain.insert(tx, Instance, **values)
-    _enter_events(tx, values["id"], events)
+    _enter_events(tx, number, events)
     return number
 
 
 def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
-    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
-    _enter_events(tx, instance_id, events)
+    number = number_of(tx, instance_id)
+    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_number == number))
+    _enter_events(tx, number, events)
 
 
-def _enter_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
+def _enter_events(tx: Tx, number: int, events: list[tuple[str, str]]) -> None:
     for event, capability in events:
-        plain.insert(tx, InstanceEvent, instance_id=instance_id, event_id=event, capability=capability)
+        plain.insert(tx, InstanceEvent, instance_number=number, event_id=event, capability=capability)
 
 
 def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
@@ -92,10 +93,11 @@ def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
 
     The plus keeps SQLite from going through all instances with that event.
     """
+    number = number_of(tx, instance_id)
     for event, capability in served.items():
         tx.sql(
-            "UPDATE instance_event SET capability = ? WHERE instance_id = ? AND +event_id = ?",
-            capability, instance_id, event,
+            "UPDATE instance_event SET capability = ? WHERE instance_number = ? AND +event_id = ?",
+            capability, number, event,
         )  # fmt: skip
 
 
@@ -178,6 +180,12 @@ def instance(tx: Tx, key: str) -> dict[str, Any] | None:
     return tx.row(Instance.select().where(wanted, Instance.deleted == NO))
 
 
+def number_of(tx: Tx, instance_id: str) -> int:
+    """The number of an instance, deleted or not; 0 if there is none."""
+    found = plain.part(tx, Instance, ("number",), id=instance_id)
+    return int(found["number"]) if found else 0
+
+
 def any_instance(tx: Tx, instance_id: str) -> dict[str, Any] | None:
     """An instance, deleted or not: results may still come for it."""
     return plain.row(tx, Instance, id=instance_id)
@@ -195,7 +203,7 @@ def instance_ids(tx: Tx, limit: int, *conditions: Any) -> list[str]:
 
 
 def drop_instance(tx: Tx, instance_id: str) -> None:
-    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_id == instance_id))
+    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_number == number_of(tx, instance_id)))
     tx.run(Turn.delete().where(Turn.instance_id == instance_id))
     tx.run(Instance.delete().where(Instance.id == instance_id))
 

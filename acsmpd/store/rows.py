@@ -78,13 +78,19 @@ def packed_page_of(
     parts = [tx.condition(table, condition) for condition in conditions]
     where, values = " AND ".join(text for text, _ in parts), [value for _, some in parts for value in some]
     order = _order(page, columns, last)
-    ordered = ", ".join(f'"t1"."{column.column_name}" {"DESC" if down else "ASC"}' for column, down in order)
+    ordered, reverse = (
+        ", ".join(
+            f'"t1"."{column.column_name}" {"DESC" if down is not back else "ASC"}' for column, down in order
+        )
+        for back in (False, True)
+    )
     name, key = table._meta.table_name, f'"t1"."{last.column_name}"'
     # Names of tables and columns are ours; every value of the caller's is a parameter.
     matching = f'FROM "{name}" AS "t1" WHERE {where}'
     search = _Search(
         count=f"SELECT count(*) {matching}",
         keys=(f"SELECT {key} {matching}", f" ORDER BY {ordered} LIMIT ? OFFSET ?"),
+        from_end=f"SELECT {key} {matching} ORDER BY {reverse} LIMIT ? OFFSET ?",
         rows=(
             f"SELECT json_array({VERSION}, json_group_array({key}), json_group_array({item}))"  # noqa: S608
             f' FROM (SELECT * FROM "{name}" AS "t1" WHERE {key} IN (',
@@ -101,11 +107,12 @@ class _Search(msgspec.Struct, frozen=True):
     the keys; `key` is empty where the order is not that of the key.
 
     Where it is, it is remembered where a page begins, so that who goes through all pages does not walk over those
-    before again and again.
+    before again and again. A page behind the middle is counted from the end.
     """
 
     count: str
     keys: tuple[str, str]
+    from_end: str
     rows: tuple[str, str]
     values: list[Any]
     key: str
@@ -115,11 +122,8 @@ class _Search(msgspec.Struct, frozen=True):
         """The page and the number of all; None when it turns out that somebody has written."""
         total, offset = tx.counted(self.count, *self.values), (self.page.number - 1) * self.page.size
         start = tx.recalled(self.keys, *self.values, offset) if self.key else None
-        beyond, bound, skipped = (
-            (f" AND {self.key} {start[0]} ?", [start[1]], 0) if start else ("", [], offset)
-        )
-        wanted = beyond.join(self.keys).join(self.rows)
-        text = tx.alone(wanted, *self.values, *bound, self.page.size, skipped)
+        wanted, *bound = self._keys(start, total, offset)
+        text = tx.alone(wanted.join(self.rows), *self.values, *bound)
         version, keys, items = msgspec.json.decode(text, type=tuple[int, list[Any], msgspec.Raw])
         if not tx.held(version):
             return None
@@ -127,6 +131,15 @@ class _Search(msgspec.Struct, frozen=True):
             tx.remember((">=", keys[0]), self.keys, *self.values, offset)
             tx.remember((">", keys[-1]), self.keys, *self.values, offset + len(keys))
         return items, total
+
+    def _keys(self, start: tuple[str, Any] | None, total: int, offset: int) -> tuple[Any, ...]:
+        """The keys of the page as SQL, and its parameters beyond `values`."""
+        if start:
+            return f" AND {self.key} {start[0]} ?".join(self.keys), start[1], self.page.size, 0
+        here = min(self.page.size, total - offset)
+        if here > 0 and offset > total - offset - here:
+            return self.from_end, here, total - offset - here
+        return "".join(self.keys), self.page.size, offset
 
     def certain(self, tx: Tx) -> tuple[msgspec.Raw, int]:
         """The same in one view of the database."""

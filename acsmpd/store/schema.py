@@ -589,3 +589,22 @@ CREATE INDEX "license_sm3" ON "license" ("sm3");
 CREATE INDEX "license_provider_device" ON "license" ("provider", "device");
 """
 """Where providers' packages ask for their authorisation: online, and offline in files."""
+
+EVENTS_BY_NUMBER = """
+CREATE TABLE "instance_event_by_number" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "instance_number" INTEGER NOT NULL,
+    "event_id" VARCHAR(255) NOT NULL,
+    "capability" VARCHAR(255) NOT NULL
+);
+INSERT INTO "instance_event_by_number" SELECT e."id", i."number", e."event_id", e."capability" \
+FROM "instance_event" e JOIN "instance" i ON i."id" = e."instance_id";
+DROP TABLE "instance_event";
+ALTER TABLE "instance_event_by_number" RENAME TO "instance_event";
+CREATE INDEX "instance_event_event_id" ON "instance_event" ("event_id");
+CREATE INDEX "instance_event_capability" ON "instance_event" ("capability");
+CREATE INDEX "instance_event_instance_number_capability_event_id" ON \
+"instance_event" ("instance_number", "capability", "event_id");
+DROP INDEX "instance_deleted_id_plan_id";
+"""
+"""A search by capability looks ten thousand instances up: by number that costs half of what it costs by id."""

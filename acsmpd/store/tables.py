@@ -294,7 +294,6 @@ class Instance(Table):
         indexes = (
             (("plan_id", "deleted"), False), (("deleted", "plan_id"), False), (("deleted", "status"), False),
             (("deleted", "stream_device_id"), False), (("deleted", "created_ms"), False),
-            (("deleted", "id", "plan_id"), False),
         )  # fmt: skip
 
 
@@ -312,15 +311,18 @@ class Turn(Table):
 
 
 class InstanceEvent(Table):
-    """Which events an instance asks for, so that searches by capability need no JSON."""
+    """Which events an instance asks for, so that searches by capability need no JSON.
+
+    By its number: a search goes through the instances by number, and looks these up side by side.
+    """
 
     id = AutoField()
-    instance_id = CharField()
+    instance_number = IntegerField()
     event_id = CharField(index=True)
     capability = CharField(default="", index=True)
 
     class Meta:
-        indexes = ((("instance_id", "capability", "event_id"), False),)
+        indexes = ((("instance_number", "capability", "event_id"), False),)
 
 
 class Task(Table):

@@ -168,7 +168,10 @@ def test_what_an_update_left_for_the_next_start_counts_when_the_hours_open(works
     assert (row.on, row.revision, row.info) == (True, 1, changed["info"])
     with works.store.read() as tx:
         assert plans.instance(tx, row.id)["next"] is None  # type: ignore[index]
-        assert tx.sql("SELECT event_id FROM instance_event WHERE instance_id = ?", row.id)[0][0] == "FIRE"
+        assert (
+            tx.sql("SELECT event_id FROM instance_event WHERE instance_number = ?", row.number)[0][0]
+            == "FIRE"
+        )
 
 
 def test_a_restart_within_the_hours_changes_nothing(works: Bench) -> None:

@@ -357,7 +357,9 @@ def test_capacity_is_counted_over_passes_and_capabilities(works: Bench) -> None:
     ]
     assert works.status("third")[1] == "all streams of the 1 fitting services are taken"
     with works.store.read() as tx:
-        rows = tx.rows(InstanceEvent.select().where(InstanceEvent.instance_id == "wide"))
+        rows = tx.rows(
+            InstanceEvent.select().where(InstanceEvent.instance_number == plans.number_of(tx, "wide"))
+        )
     assert {row["event_id"]: row["capability"] for row in rows} == {"INTRUSION": "A", "CLIMB": "B"}
     works.change("wide", deleted=True, on=False)
     works.run(6)

@@ -11,7 +11,7 @@ import peewee
 import pytest
 
 from acsmpd import faults
-from acsmpd.store import facts, foreign, migrations, schema, services, tables
+from acsmpd.store import facts, foreign, migrations, plans, schema, services, tables
 from acsmpd.store.database import Store
 from tests.support.disks import failing
 
@@ -165,6 +165,44 @@ def test_what_stood_before_foreign_things_were_known_is_ours(tmp_path: Path) -> 
         [copy], [load] = services.copies(tx), services.loads(tx)
         assert (copy.id, copy.ours, load.id, load.ours) == (7, True, "l", True)
         assert foreign.tasks(tx, "d") == []  # the next look brings it again
+    store.close()
+
+
+def test_events_of_instances_are_kept_by_number(tmp_path: Path) -> None:
+    """Before version 11 they were kept by id; those of nobody are not kept."""
+    old = tmp_path / "acsmpd.db"
+    before = peewee.SqliteDatabase(old)
+    before.execute_sql(
+        "CREATE TABLE schema (version INTEGER NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)"
+    )
+    for version in range(1, 11):
+        migrations._apply(before, version)
+    with sqlite3.connect(old) as plain:
+        for number, name in ((3, "c"), (5, "e")):
+            plain.execute(
+                "INSERT INTO instance (number, id, origin, caller_id, type, info, receive_urls, restart_policy,"
+                ' service_id, device, "on", started_at_once, deleted, revision, status, reason, stream_device_id,'
+                " created_ms, changed_ms) VALUES (?, ?, '', '', 't', '{}', '{}', 'NEVER', '', '', 0, 1, 0, 0, 'PAUSED',"
+                " '', '', 1, 1)",
+                (number, name),
+            )
+        for row in [
+            (7, "e", "FIRE", "A"),
+            (8, "nobody", "FIRE", ""),
+            (9, "c", "FALL", ""),
+            (11, "e", "FALL", ""),
+        ]:
+            plain.execute(
+                "INSERT INTO instance_event (id, instance_id, event_id, capability) VALUES (?,?,?,?)", row
+            )
+    plain.close()
+    before.close()
+    store = Store(old).open()
+    with store.read() as tx:
+        found = tx.sql("SELECT id, instance_number, event_id, capability FROM instance_event ORDER BY id")
+        assert found == [(7, 5, "FIRE", "A"), (9, 3, "FALL", ""), (11, 5, "FALL", "")]
+        assert plans.number_of(tx, "e") == 5
+        assert plans.number_of(tx, "nobody") == 0
     store.close()
 
 

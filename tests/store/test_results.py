@@ -11,7 +11,8 @@ import pytest
 from acsmpd.store import results
 from acsmpd.store.database import Store
 from acsmpd.store.rows import Page, joined_page_of
-from acsmpd.store.tables import Delivery, InstanceEvent, Load, Picture, Result, Task
+from acsmpd.store.tables import Delivery, Load, Picture, Result, Task
+from tests.store.rows import add_instance
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_our_service_for_the_one_a_device_names(store: Store) -> None:
 
 def test_the_capability_of_an_event(store: Store) -> None:
     with store.write() as tx:
-        tx.run(InstanceEvent.insert(instance_id="i", event_id="FIRE", capability="c1"))
+        add_instance(tx, "i", events=[("FIRE", "c1")])
         assert results.capability_of(tx, "i", "FIRE") == "c1"
         assert results.capability_of(tx, "i", "SMOKE") == ""
 
