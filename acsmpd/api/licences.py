@@ -77,7 +77,8 @@ def _put(
         else:
             number = licences.add(tx, provider=provider, device=device, sm3=sm3, created_ms=now_ms, **values)
         licences.see(tx, now_ms)
-        return number, _warning(tx, values["abilities"] or {}, device)
+        said = ["it was there already"] if known is not None else []
+        return number, "; ".join([*said, *_unknown(tx, values["abilities"] or {}, device)])
 
 
 def _form(call: Call) -> _Form:
@@ -141,13 +142,13 @@ def _keep(platform: Platform, path: str, content: bytes) -> None:
             replace_file(final, final.with_name(f".{uuid.uuid4().hex}.part"), content)
 
 
-def _warning(tx: Tx, abilities: dict[str, int], device: str) -> str:
+def _unknown(tx: Tx, abilities: dict[str, int], device: str) -> list[str]:
     """What is not known yet; packages and devices may come later."""
     unknown = sorted(abilities.keys() - packages.holders(tx, sorted(abilities)).keys())
     said = [f"no imported package has {', '.join(unknown)}"] if unknown else []
     if device and devices.get(tx, device) is None:
         said.append(f"no computility {device} is known")
-    return "; ".join(said)
+    return said
 
 
 @handles("acsmp.delete_license")
