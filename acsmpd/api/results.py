@@ -94,7 +94,7 @@ def _rows(
         "instance_id": instance["id"],
         "plan_id": instance["plan_id"],
         "event_id": event,
-        "capability": results.capability_of(tx, instance["id"], event) if event else "",
+        "capability": results.capability_of(tx, instance["number"], event) if event else "",
         "device_id": str(body.get("DeviceID") or instance["stream_device_id"]),
         "fingerprint": draft.fingerprint,
         "event_ms": decided.event_ms(body.get("EventTime"), body.get("Pts"), now_ms, platform.zone),

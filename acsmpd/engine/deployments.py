@@ -34,8 +34,9 @@ KINDS = ("copy", "load", "task")
 AGAIN_SECONDS = 5.0
 """What is unsettled is planned again so often though nothing was written: a rung may wait for time alone."""
 
-AHEAD = 100
-"""Steps that are planned for a device in one pass; more would not begin before the next."""
+AHEAD = 1_000
+"""Steps that are planned for a device in one pass. A pass with thousands to do and the rest after it take two seconds,
+in which two lanes do some hundreds."""
 
 SENT_AWAY = 10_000
 """Things sent away that are remembered."""
@@ -103,7 +104,7 @@ class Deployments:
             if item.rung.step == "forget":
                 work.forgotten.append(item)
             elif item.rung.step and turns[item.device] < AHEAD and self._retries.due(item.try_key, now.mono):
-                turns[item.device] += 1
+                turns[item.device] += not self._lanes.busy(item.key)  # one under way takes nobody's turn
                 work.planned.append(item)
         return work
 

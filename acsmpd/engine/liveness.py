@@ -58,9 +58,9 @@ class Liveness:
             self._flushed, signs = now.mono, self._core.presence.take_dirty()
             try:
                 with self._core.store.write(durable=False) as tx:
-                    standing = {row["code"]: row for row in devices.all_rows(tx)} if changed else {}
-                    for code, verdict in changed.items():
-                        if _is_as_judged(rows[code], standing.get(code)):
+                    standing = devices.standing(tx) if changed else {}
+                    for code, verdict in changed.items():  # of those nobody registered or deleted meanwhile
+                        if standing.get(code) == devices.standing_of(rows[code]):
                             self._write(tx, rows[code], verdict, now)
                     self._flush(tx, rows, signs, now)
                     self._mass_alarm(tx, mass, now)
@@ -127,14 +127,6 @@ class Liveness:
             alarms.raise_alarm(tx, "own_line", self._core.settings.site_code, mass, now.wall_ms)
         else:
             alarms.end_alarm(tx, "own_line", self._core.settings.site_code, now.wall_ms)
-
-
-def _is_as_judged(judged: dict[str, Any], row: dict[str, Any] | None) -> bool:
-    """Whether nobody registered, unregistered or deleted it between our reading and our writing; if somebody did, the
-    verdict is of another life and the next pass gives a new one."""
-    return row is not None and all(
-        row[name] == judged[name] for name in ("state", "registered", "registered_ms")
-    )
 
 
 def _is_judged(row: dict[str, Any]) -> bool:

@@ -203,7 +203,9 @@ class Store:
         self._durable = self._database(synchronous=2)
         self._brisk = self._database(synchronous=1)
         self._watch = self._database(synchronous=1, query_only=1)
-        self._readers = Readers(lambda: self._database(synchronous=1, query_only=1, cache_size=READER_CACHE))
+        # what outgrows the cache is sorted in memory: a search needs no disk to write to
+        reading = {"synchronous": 1, "query_only": 1, "cache_size": READER_CACHE, "temp_store": 2}
+        self._readers = Readers(lambda: self._database(**reading))
         self._closed = False
         try:
             with self._words(f"cannot open the database {self.path}"):

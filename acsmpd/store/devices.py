@@ -45,6 +45,18 @@ def all_rows(tx: Tx) -> list[dict[str, Any]]:
     return list(plain.every(tx, Computility))
 
 
+def standing(tx: Tx) -> dict[str, tuple[Any, ...]]:
+    """computility code -> what changes when it registers, unregisters or is judged: see `standing_of`."""
+    return {
+        row[0]: row[1:] for row in tx.sql("SELECT code, state, registered, registered_ms FROM computility")
+    }
+
+
+def standing_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """The same of a row that was read."""
+    return row["state"], row["registered"], row["registered_ms"]
+
+
 def put(tx: Tx, code: str, now_ms: int, **values: Any) -> None:
     """Change a record, making it if it is new."""
     if tx.run(Computility.update(**values).where(Computility.code == code)) == 0:

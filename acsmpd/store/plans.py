@@ -78,9 +78,9 @@ def add_instance(tx: Tx, events: list[tuple[str, str]], **values: Any) -> int:
 
 
 def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
-    number = number_of(tx, instance_id)
-    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_number == number))
-    _enter_events(tx, number, events)
+    if number := number_of(tx, instance_id):
+        tx.run(InstanceEvent.delete().where(InstanceEvent.instance_number == number))
+        _enter_events(tx, number, events)
 
 
 def _enter_events(tx: Tx, number: int, events: list[tuple[str, str]]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from peewee import fn
 
-from acsmpd.store import plans
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number
 from acsmpd.store.tables import Alarm, Delivery, Fact, Instance, InstanceEvent, Load, Picture, Result, Task
@@ -19,12 +18,11 @@ RAW = -1
 # --- receiving ----------------------------------------------------------------------------------------
 
 
-def capability_of(tx: Tx, instance_id: str, event_id: str) -> str:
+def capability_of(tx: Tx, instance_number: int, event_id: str) -> str:
     """The capability that serves an event of an instance, "" before one was chosen."""
     row = tx.row(
         InstanceEvent.select(InstanceEvent.capability).where(
-            InstanceEvent.instance_number == plans.number_of(tx, instance_id),
-            InstanceEvent.event_id == event_id,
+            InstanceEvent.instance_number == instance_number, InstanceEvent.event_id == event_id
         )
     )
     return str(row["capability"]) if row else ""

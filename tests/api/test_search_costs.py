@@ -3,6 +3,8 @@ goes through all instances to find few."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,6 +51,35 @@ def searched(store: Store, page: Page, *conditions: Any) -> tuple[list[int], lis
             for line in connection.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()
         ]
     return [row["number"] for row in rows], plans
+
+
+SORT = """
+import resource, signal, sys
+from pathlib import Path
+from acsmpd.api.instances import ORDERS
+from acsmpd.store.database import Store
+from acsmpd.store.rows import Page, equal, page_of
+from acsmpd.store.tables import Instance
+from tests.store.rows import add_instance
+
+store = Store(Path(sys.argv[1])).open()
+with store.write() as tx:
+    for number in range(1000):
+        add_instance(tx, f"i-{number}", info={"long": "x" * 3000}, created_ms=1000 - number)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+with store.read() as tx:
+    rows, _ = page_of(tx, Instance, [equal(Instance.deleted, False)], Page(1, 1000, (("CreatedDate", False),)),
+                      ORDERS, Instance.number)
+print(len(rows), rows[0]["id"])
+"""
+
+
+def test_a_page_is_sorted_without_a_disk_to_write_to(tmp_path: Path) -> None:
+    """3 MB of rows are more than a reader's cache: SQLite would sort them in a file."""
+    words = [sys.executable, "-c", SORT, str(tmp_path / "acsmpd.db")]
+    sorted_page = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert sorted_page.stdout == "1000 i-999\n", sorted_page.stderr
 
 
 @pytest.mark.parametrize("down", [False, True])

@@ -14,6 +14,7 @@ from acsmpd.faults import Temporary
 from acsmpd.store import devices, plans
 from tests.engine.bench import Bench
 from tests.store.rows import OTHER, add_instance, add_task
+from tests.support.wait import wait_until
 
 
 def ready(works: Bench, instances: int) -> None:
@@ -62,6 +63,29 @@ def test_a_pass_keeps_no_more_for_a_device_than_it_begins_before_the_next(
         works.deployments.ensure(works.clock.moment)
         works.idle()
         assert len(planned(works)) == max(left - 10, 0) + 1
+
+
+def test_steps_under_way_take_nobodys_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployments, "AHEAD", 3)
+    works, go = Bench(tmp_path / "many", engine_lanes="8", engine_lanes_per_device="8"), threading.Event()
+    try:
+        ready(works, 3)
+        works.deployments.ensure(works.clock.moment)
+        works.idle()
+        with works.store.write() as tx:
+            for number in range(3):
+                plans.change_task(tx, works.tasks(f"i-{number}")[0].id, wanted="gone")
+                add_instance(tx, f"later-{number}")
+                add_task(tx, f"later-{number}")
+        works.plant.steps.clear()
+        works.plant.before["delete_task"] = [lambda: go.wait(20)] * 3
+        works.deployments.ensure(works.clock.moment)
+        wait_until(lambda: works.plant.told().count("delete_task") == 3, what="the deletes to hang")
+        works.deployments.ensure(works.clock.moment)
+        wait_until(lambda: works.plant.told().count("create_task") == 3, what="the creates to begin")
+    finally:
+        go.set()
+        works.close()
 
 
 def test_what_is_not_wanted_any_more_when_its_turn_comes_is_not_begun(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_only_the_capability_it_names_serves_what_it_sets_going(works: Works) ->
     [made] = works.made()
     with works.store.read() as tx:
         [place] = plans.tasks(tx)[1:]
-        assert results.capability_of(tx, made["id"], "INTRUSION") == "B"
+        assert results.capability_of(tx, made["number"], "INTRUSION") == "B"
     assert place.labels == {"AlgoCaBinName": "B", "Version": "1.0"}
     works.result(made["id"], capability="B")
     works.run(3)

@@ -132,9 +132,9 @@ def test_our_service_for_the_one_a_device_names(store: Store) -> None:
 
 def test_the_capability_of_an_event(store: Store) -> None:
     with store.write() as tx:
-        add_instance(tx, "i", events=[("FIRE", "c1")])
-        assert results.capability_of(tx, "i", "FIRE") == "c1"
-        assert results.capability_of(tx, "i", "SMOKE") == ""
+        number = add_instance(tx, "i", events=[("FIRE", "c1")])
+        assert results.capability_of(tx, number, "FIRE") == "c1"
+        assert results.capability_of(tx, number, "SMOKE") == ""
 
 
 def test_a_search_pages_in_its_order(store: Store) -> None:
