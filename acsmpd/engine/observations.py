@@ -292,6 +292,8 @@ class Observations:
             if task.task_id and task.missing + 1 >= LOOKS_BEFORE_REPEAT:
                 values = {"sent": False, "task_id": "", "missing": 0, "status": "PENDING",
                           "reason": "it was gone from the device"}  # fmt: skip
+        elif seen.status == "FINISHED" and task.status == "PAUSED" and _is_on(tx, task.instance_id):
+            return  # it was started again and has not begun yet: this is the end of before
         else:
             changed = (task.task_id, task.status, task.missing) != (seen.task_id, seen.status, 0)
             if changed or (seen.error and seen.error != task.reason):
@@ -310,6 +312,11 @@ def _service_of(load: LoadRow, seen: list[SeenService]) -> SeenService | None:
         if not service.facility_id and service.package_id == load.package_id:
             return service
     return None
+
+
+def _is_on(tx: Tx, instance_id: str) -> bool:
+    instance = plans.any_instance(tx, instance_id)
+    return instance is not None and bool(instance["on"]) and not instance["deleted"]
 
 
 def _wanted(tx: Tx, instance_id: str) -> ownership.Wanted:

@@ -149,6 +149,23 @@ def test_one_listing_without_it_is_no_reason(works: Bench) -> None:
     assert works.task().missing == 0
 
 
+def test_the_end_of_before_is_no_end_of_what_was_started_again(works: Bench) -> None:
+    """A look between the start and the resume still sees the file at its end."""
+    task_id = works.running()
+    works.plant.show(works.plant.boxes[CODE], task_id, "FINISHED")
+    works.run(2, 15)
+    [task] = works.tasks()
+    assert task.status == "FINISHED"
+    with works.store.write() as tx:
+        services.run_anew(tx, task, NOW)
+    works.pass_by(15)
+    works.observations._observe(CODE)
+    assert works.tasks()[0].status == "PAUSED"
+    works.plant.steps.clear()
+    works.run(3)
+    assert works.plant.told() == ["resume_task"]
+
+
 def test_a_finished_task_may_be_cleared_away_by_the_device_and_is_not_run_again(works: Bench) -> None:
     task_id = works.running()
     works.plant.show(works.plant.boxes[CODE], task_id, "FINISHED")
