@@ -39,6 +39,10 @@ class Moment(NamedTuple):
         """Seconds since a monotonic reading of that boot; of the time between two boots nothing counts."""
         return max(0.0, self.mono - mono) if boot_id == self.boot_id else 0.0
 
+    def have_passed(self, seconds: float, mono: float, boot_id: str) -> bool:
+        """Whether so many seconds have passed since a monotonic reading, or a boot."""
+        return boot_id != self.boot_id or self.since(mono, boot_id) >= seconds
+
 
 class Shown(NamedTuple):
     """What the wall clock showed during a stretch of time that ends now; both ends in UTC milliseconds."""

@@ -45,6 +45,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A whole acsmpd for all tests of a module."""
+    with running(tmp_path_factory.mktemp("site") / "data") as one:
+        yield one
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 2 MiB, really full after 2 MiB; the test is skipped where mounting is not allowed."""

@@ -155,7 +155,7 @@ def _enter(tx: Tx, instance_id: str, row: dict[str, Any], *, on: bool, now_ms: i
     load = carriers[0] if len(carriers) == 1 else None
     [instance] = plans.instances(tx, Instance.id == instance_id)
     served = placement.capabilities_at(instance, abilities, load.package_id) if load else {}
-    plans.serve(tx, instance_id, served)
+    plans.serve(tx, instance.number, served)
     plans.add_task(
         tx, instance_id=instance_id, device=row["device"], load_id=load.load_id if load else None,
         wanted="running" if on else "paused", sent=True, task_id=row["task_id"], status=row["status"],

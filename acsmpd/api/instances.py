@@ -170,7 +170,7 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
     values["next"] = None if whole else _next_too(row["next"], given, asked)
     plans.change_instance(tx, row["id"], **values)
     if placement.events_of(body) != placement.events_of(row["info"]):
-        plans.set_events(tx, row["id"], _events(body))
+        plans.set_events(tx, row["number"], _events(body))
     for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
         plans.change_task(tx, task.id, parked=False)
 

@@ -224,7 +224,7 @@ class Pipelines:
 
     def _is_old(self, row: Row, now: Moment) -> bool:
         flush = self._core.settings.plans.duration_flush_seconds
-        return bool(row["boot_id"] != now.boot_id or now.since(row["mono"], row["boot_id"]) >= flush)
+        return now.have_passed(flush, row["mono"], row["boot_id"])
 
     def _end(self, tx: Tx, due: _Due, now: Moment) -> None:
         for row, turn in due.turns:

@@ -109,7 +109,7 @@ class Placement:
             self._give_up(tx, move.moves.task.id, now)
         plans.give_place(tx, instance.id, decision.place, move.keeps, now.wall_ms)
         if decision.place.load_id is not None:
-            plans.serve(tx, instance.id, hall.served_at(instance, decision.place.load_id))
+            plans.serve(tx, instance.number, hall.served_at(instance, decision.place.load_id))
 
     def _free(self, tx: Tx, move: Failover, known: dict[str, Device], now: Moment) -> None:
         """A place whose service is being unloaded goes even when no other is free; the others are kept."""

@@ -87,7 +87,7 @@ class Rounds:
 
     def _is_old(self, turn: TurnRow, now: Moment) -> bool:
         flush = self._core.settings.plans.duration_flush_seconds
-        return turn.boot_id != now.boot_id or now.since(turn.mono, turn.boot_id) >= flush
+        return now.have_passed(flush, turn.mono, turn.boot_id)
 
     def _may_begin(self, plan: Inspection, now: Moment) -> bool:
         """A round lasts as long as one turn at least: one of which every turn fails at once is not repeated at once."""

@@ -77,10 +77,9 @@ def add_instance(tx: Tx, events: list[tuple[str, str]], **values: Any) -> int:
     return number
 
 
-def set_events(tx: Tx, instance_id: str, events: list[tuple[str, str]]) -> None:
-    if number := number_of(tx, instance_id):
-        tx.run(InstanceEvent.delete().where(InstanceEvent.instance_number == number))
-        _enter_events(tx, number, events)
+def set_events(tx: Tx, number: int, events: list[tuple[str, str]]) -> None:
+    tx.run(InstanceEvent.delete().where(InstanceEvent.instance_number == number))
+    _enter_events(tx, number, events)
 
 
 def _enter_events(tx: Tx, number: int, events: list[tuple[str, str]]) -> None:
@@ -88,12 +87,11 @@ def _enter_events(tx: Tx, number: int, events: list[tuple[str, str]]) -> None:
         plain.insert(tx, InstanceEvent, instance_number=number, event_id=event, capability=capability)
 
 
-def serve(tx: Tx, instance_id: str, served: dict[str, str]) -> None:
-    """Say which capability serves which event (event -> capability).
+def serve(tx: Tx, number: int, served: dict[str, str]) -> None:
+    """Say which capability serves which event of the instance with this number (event -> capability).
 
     The plus keeps SQLite from going through all instances with that event.
     """
-    number = number_of(tx, instance_id)
     for event, capability in served.items():
         tx.sql(
             "UPDATE instance_event SET capability = ? WHERE instance_number = ? AND +event_id = ?",
@@ -111,11 +109,11 @@ def change_instances(tx: Tx, *conditions: Any, **values: Any) -> int:
 
 def let_run(tx: Tx, conditions: list[Any], now_ms: int) -> None:
     """Instances are to run from now on, as updates of their plans meanwhile want them."""
-    changed = Instance.select(Instance.id, Instance.next, Instance.revision)
+    changed = Instance.select(Instance.id, Instance.number, Instance.next, Instance.revision)
     for row in tx.rows(changed.where(Instance.next.is_null(False), *conditions)):
         if "device" in row["next"]:
             take_off(tx, [row["id"]], now_ms)
-        become(tx, row["id"], row["next"], row["revision"] + 1)
+        _become(tx, row)
     change_instances(tx, *conditions, on=True, changed_ms=now_ms)
 
 
@@ -136,11 +134,11 @@ def delete_instances(tx: Tx, now_ms: int, *conditions: Any) -> None:
     change_instances(tx, *conditions, deleted=True, on=False, started=False, changed_ms=now_ms)
 
 
-def become(tx: Tx, instance_id: str, columns: dict[str, Any], revision: int) -> None:
-    """Give an instance the columns an update has for it; "events" are its events."""
-    values = {name: value for name, value in columns.items() if name != "events"}
-    change_instance(tx, instance_id, **values, revision=revision, next=None)
-    set_events(tx, instance_id, [(event, "") for event in columns["events"]])
+def _become(tx: Tx, row: dict[str, Any]) -> None:
+    """Give an instance the columns an update has for it in `next`; "events" are its events."""
+    values = {name: value for name, value in row["next"].items() if name != "events"}
+    change_instance(tx, row["id"], **values, revision=row["revision"] + 1, next=None)
+    set_events(tx, row["number"], [(event, "") for event in row["next"]["events"]])
 
 
 def take_off(tx: Tx, instance_ids: list[str], now_ms: int) -> None:

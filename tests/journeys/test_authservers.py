@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from tests.support.state import refused
 SERVERS = "/ACSMP/AuthServer"
 ADDRESS, OTHER = "192.108.1.1:8808", "192.108.1.2:8808"
 NEEDS = {"AUTH_SERVER_ADDR": ""}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("site") / "data") as one:
-        yield one
 
 
 @pytest.fixture

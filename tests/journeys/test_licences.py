@@ -16,7 +16,7 @@ from acsmpd.store import tables
 from tests.support.fake_cad import FakeCad
 from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package, task_info
 from tests.support.site import Answer, Site, running
-from tests.support.state import refused
+from tests.support.state import drop_licences, refused
 from tests.support.wait import wait_until
 
 LICENSE = "/ACSMP/License"
@@ -38,8 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site(shared: Site) -> Site:
     """Without any licence."""
-    for one in shared.client.fine("POST", f"{LICENSE}/Search", {}):
-        shared.client.fine("DELETE", f"{LICENSE}/{one['ID']}")
+    drop_licences(shared)
     return shared
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acsmpd.security.sm3 import sm3_hex
-from tests.support.site import Site, running
+from tests.support.site import Site
+from tests.support.state import drop_licences
 from tests.support.wait import wait_until
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -22,17 +22,10 @@ TWO_MB = 2 * 1024 * 1024
 SHELLS = [["dash"], ["bash", "--posix"]]
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("site") / "data") as one:
-        yield one
-
-
 @pytest.fixture
 def site(shared: Site) -> Site:
     """Without any licence."""
-    for one in shared.client.fine("POST", "/ACSMP/License/Search", {}):
-        shared.client.fine("DELETE", f"/ACSMP/License/{one['ID']}")
+    drop_licences(shared)
     return shared
 
 

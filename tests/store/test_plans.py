@@ -95,9 +95,9 @@ def test_events_are_replaced_as_a_whole(store: Store) -> None:
         return [(row["event_id"], row["capability"]) for row in tx.rows(InstanceEvent.select())]
 
     with store.write() as tx:
-        add_instance(tx, "i1", events=[("INTRUSION", ""), ("CLIMB", "B")])
+        number = add_instance(tx, "i1", events=[("INTRUSION", ""), ("CLIMB", "B")])
         assert events(tx) == [("INTRUSION", ""), ("CLIMB", "B")]
-        plans.set_events(tx, "i1", [("FALL", "C")])
+        plans.set_events(tx, number, [("FALL", "C")])
         assert events(tx) == [("FALL", "C")]
 
 

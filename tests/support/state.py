@@ -86,3 +86,9 @@ def refused(answer: Answer, status: int, code: int, *words: str) -> None:
     assert answer.body["RequestID"], answer
     for text in words:
         assert text in answer.message, f"{text!r} is not in {answer.message!r}"
+
+
+def drop_licences(site: Site) -> None:
+    """No licence file is left."""
+    for one in site.client.fine("POST", "/ACSMP/License/Search", {}):
+        site.client.fine("DELETE", f"/ACSMP/License/{one['ID']}")
