@@ -102,7 +102,7 @@ def serve(ctx: click.Context) -> None:
     offline.init(settings, clock, "admin", None)
     app = App(settings, clock, Notifier(os.environ)).start()
     try:
-        while not asked.wait(60):
+        while not asked.wait(1):  # a signal that another thread catches does not wake this one
             handler.summarise()
     finally:
         app.stop()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.sample.parties import SERVICE_ID, Engine, rule, task
+from tests.support.signals import signal_another_thread
 from tests.support.wait import wait_until
 
 
@@ -241,6 +242,12 @@ def test_it_ends_before_a_box_would_kill_it(
         engine.process.send_signal(number)
         assert engine.process.wait(timeout=10) == 0
     assert "Traceback" not in engine.said()
+
+
+def test_it_ends_also_when_another_thread_catches_the_signal(package: Path, tmp_path: Path) -> None:
+    with Engine(package, tmp_path / "log") as engine:
+        signal_another_thread(engine.process.pid, signal.SIGTERM)
+        assert engine.process.wait(timeout=10) == 0
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def main() -> None:
             file.write(b".")
 
     Housekeeping.trim = counted  # type: ignore[method-assign]
-    housekeeping.PERIOD_SECONDS = housekeeping.TRIM_PERIOD_SECONDS = 0.5  # type: ignore[assignment]
+    housekeeping.PERIOD_SECONDS = housekeeping.TRIM_PERIOD_SECONDS = 0.9  # type: ignore[assignment]
     relay.TIDY_SECONDS = 1.0
     cli(["serve"])
 

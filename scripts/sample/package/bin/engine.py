@@ -214,7 +214,8 @@ def main() -> None:
     server = Server(port, tasks)
     threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True).start()
     log.info("%s %s ready on 127.0.0.1:%d, %d streams", NAME, VERSION, server.server_port, limit)
-    ended.wait()
+    while not ended.wait(0.5):  # a signal that another thread catches does not wake this one
+        pass
     log.info("ending")
     server.shutdown()
     server.server_close()
