@@ -33,6 +33,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.SEARCHES),
     _script(schema.AUTHORISATION),
     _script(schema.EVENTS_BY_NUMBER),
+    _script(schema.ONLINE_QUOTAS),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

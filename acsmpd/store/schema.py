@@ -608,3 +608,19 @@ CREATE INDEX "instance_event_instance_number_capability_event_id" ON \
 DROP INDEX "instance_deleted_id_plan_id";
 """
 """A search by capability looks ten thousand instances up: by number that costs half of what it costs by id."""
+
+ONLINE_QUOTAS = """
+CREATE TABLE "auth_quota" (
+    "server_id" INTEGER NOT NULL,
+    "capability" VARCHAR(255) NOT NULL,
+    "used" INTEGER NOT NULL,
+    "total" INTEGER NOT NULL,
+    "counted" INTEGER NOT NULL,
+    "answered_ms" INTEGER,
+    "tried_ms" INTEGER,
+    "error" TEXT NOT NULL,
+    "address" TEXT NOT NULL,
+    PRIMARY KEY ("server_id", "capability")
+);
+"""
+"""What authorisation servers said of their quotas, which outlives a restart."""

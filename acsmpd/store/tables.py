@@ -12,6 +12,7 @@ from peewee import (
     BigIntegerField,
     BooleanField,
     CharField,
+    CompositeKey,
     FloatField,
     IntegerField,
     Model,
@@ -628,6 +629,23 @@ class AuthServer(Table):
     created_ms = BigIntegerField()
 
 
+class AuthQuota(Table):
+    """What an authorisation server said last of a capability, and how asking it went."""
+
+    server_id = IntegerField()
+    capability = CharField()
+    used = IntegerField(default=0)  # these two in streams, by the server's own count
+    total = IntegerField(default=-1)  # -1: undeclared
+    counted = IntegerField(default=0)  # streams of ours that were RUNNING when it was asked
+    answered_ms = BigIntegerField(null=True)  # NULL: never
+    tried_ms = BigIntegerField(null=True)  # NULL: never
+    error = TextField(default="")  # of the last try
+    address = TextField(default="")  # host:port that answered last
+
+    class Meta:
+        primary_key = CompositeKey("server_id", "capability")
+
+
 class License(Table):
     """A licence file of a provider (table E.1), for one computility or for all that have none of their own."""
 
@@ -656,5 +674,5 @@ ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
     Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
     Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
-    License,
+    License, AuthQuota,
 )  # fmt: skip

@@ -1,0 +1,95 @@
+"""What authorisation servers said of their quotas: a cache that outlives restarts, and the questions to them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from msgspec import Struct
+
+from acsmpd.store import asks
+from acsmpd.store.database import Tx
+from acsmpd.store.rows import struct, structs
+from acsmpd.store.tables import Ask, AuthQuota
+
+KIND = "quota"
+"""Of the stored questions that are put to authorisation servers."""
+
+
+class Known(Struct, frozen=True):
+    """What is known of one capability at one server.
+
+    `used` and `total` are the server's own count, in streams; `total` -1: it declares none. They hold what it said
+    last, also while it fails; `answered_ms` None: it never said anything. `counted`: streams of ours that were
+    RUNNING when that question was sent. `error` is of the last try, "" when that was answered; `address`
+    (host:port) answered last.
+    """
+
+    server_id: int
+    capability: str
+    used: int
+    total: int
+    counted: int
+    answered_ms: int | None
+    tried_ms: int | None
+    error: str
+    address: str
+
+
+def known(tx: Tx) -> dict[tuple[int, str], Known]:
+    """(server, capability) -> what is known of it; those never asked about are not there."""
+    return {(one.server_id, one.capability): one for one in structs(tx, AuthQuota.select(), Known)}
+
+
+def get(tx: Tx, server_id: int, capability: str) -> Known | None:
+    here = (AuthQuota.server_id == server_id, AuthQuota.capability == capability)
+    return struct(tx, AuthQuota.select().where(*here), Known)
+
+
+def ask(tx: Tx, server_id: int, capability: str, now_ms: int) -> str:
+    """Have the engine ask the server, unless it is about to; gives the id of the stored question."""
+    subject = f"{server_id}/{capability}"
+    same = (Ask.kind == KIND, Ask.subject == subject, Ask.state.in_(asks.WAITING))
+    row = tx.row(Ask.select(Ask.id).where(*same))
+    if row is not None:
+        return str(row["id"])
+    ask_id = str(uuid.uuid4())
+    asks.put(tx, ask_id, KIND, subject, {"Server": server_id, "Capability": capability}, now_ms)
+    return ask_id
+
+
+def note_answer(
+    tx: Tx, server_id: int, capability: str, now_ms: int, *, used: int, total: int, counted: int, address: str
+) -> None:
+    """The server answered this."""
+    _note(
+        tx, server_id, capability, used=used, total=total, counted=counted, answered_ms=now_ms, tried_ms=now_ms,
+        error="", address=address,
+    )  # fmt: skip
+
+
+def note_failure(tx: Tx, server_id: int, capability: str, now_ms: int, error: str) -> None:
+    """The server did not answer, and why; what it said before stays."""
+    _note(tx, server_id, capability, tried_ms=now_ms, error=error)
+
+
+def _note(tx: Tx, server_id: int, capability: str, **values: Any) -> None:
+    row = AuthQuota.insert(server_id=server_id, capability=capability, **values)
+    keys = [AuthQuota.server_id, AuthQuota.capability]
+    tx.run(row.on_conflict(conflict_target=keys, update=values))
+
+
+def forget(tx: Tx, server_id: int) -> None:
+    """The server is another one now, or gone."""
+    tx.run(AuthQuota.delete().where(AuthQuota.server_id == server_id))
+
+
+RUNNING = """
+    SELECT count(DISTINCT instance_id) FROM task
+    WHERE status = 'RUNNING' AND EXISTS (SELECT 1 FROM json_each(task.capabilities) WHERE json_each.value = ?)
+"""
+
+
+def running(tx: Tx, capability: str) -> int:
+    """Streams of ours of the capability that are RUNNING, which a server may have counted."""
+    return int(tx.sql(RUNNING, capability)[0][0])

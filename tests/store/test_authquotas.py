@@ -1,0 +1,118 @@
+"""What authorisation servers said, as it is kept: the last good word stays, whatever becomes of asking again."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from acsmpd.store import asks, authquotas
+from acsmpd.store.authquotas import Known
+from acsmpd.store.database import Store, Tx
+from tests.store.rows import NOW, OTHER, add_instance, add_task
+
+
+def answer(tx: Tx, server: int = 1, capability: str = "A", now: int = NOW, **more: Any) -> None:
+    values = {"used": 3, "total": 30, "counted": 2, "address": "10.0.0.1:8808", **more}
+    authquotas.note_answer(tx, server, capability, now, **values)
+
+
+def test_nothing_is_known_of_one_never_asked(store: Store) -> None:
+    with store.read() as tx:
+        assert authquotas.known(tx) == {}
+        assert authquotas.get(tx, 1, "A") is None
+
+
+def test_an_answer_is_kept_whole(store: Store) -> None:
+    with store.write() as tx:
+        answer(tx)
+    wanted = Known(1, "A", 3, 30, 2, NOW, NOW, "", "10.0.0.1:8808")
+    with store.read() as tx:
+        assert authquotas.get(tx, 1, "A") == wanted
+        assert authquotas.known(tx) == {(1, "A"): wanted}
+
+
+def test_a_failure_keeps_the_last_good_word_and_says_why(store: Store) -> None:
+    with store.write() as tx:
+        answer(tx)
+        authquotas.note_failure(tx, 1, "A", NOW + 5, "10.0.0.1:8808: connection refused")
+        wanted = Known(1, "A", 3, 30, 2, NOW, NOW + 5, "10.0.0.1:8808: connection refused", "10.0.0.1:8808")
+        assert authquotas.get(tx, 1, "A") == wanted
+        answer(tx, now=NOW + 9, used=4, total=-1, counted=0, address="10.0.0.2:8808")
+        assert authquotas.get(tx, 1, "A") == Known(1, "A", 4, -1, 0, NOW + 9, NOW + 9, "", "10.0.0.2:8808")
+
+
+def test_a_failure_alone_declares_nothing(store: Store) -> None:
+    with store.write() as tx:
+        authquotas.note_failure(tx, 1, "A", NOW, "no connection in time")
+        assert authquotas.get(tx, 1, "A") == Known(1, "A", 0, -1, 0, None, NOW, "no connection in time", "")
+
+
+def test_a_server_is_forgotten_alone_and_whole(store: Store) -> None:
+    with store.write() as tx:
+        for server, capability in ((1, "A"), (1, "B"), (2, "A")):
+            answer(tx, server, capability)
+        authquotas.forget(tx, 1)
+        authquotas.forget(tx, 7)
+        assert set(authquotas.known(tx)) == {(2, "A")}
+
+
+def test_it_outlives_a_restart(store: Store) -> None:
+    with store.write() as tx:
+        answer(tx)
+    store.close()
+    again = Store(store.path).open()
+    with again.read() as tx:
+        assert (authquotas.get(tx, 1, "A") or pytest.fail("gone")).total == 30
+    again.close()
+
+
+@pytest.mark.parametrize("state", ["open", "running"])
+def test_who_asks_the_same_shares_the_question(store: Store, state: str) -> None:
+    with store.write() as tx:
+        first = authquotas.ask(tx, 1, "A", NOW)
+        asks.change(tx, first, NOW, state=state)
+        assert authquotas.ask(tx, 1, "A", NOW + 1) == first
+        others = {authquotas.ask(tx, 2, "A", NOW), authquotas.ask(tx, 1, "B", NOW), first}
+        assert len(others) == 3
+        row = asks.get(tx, first)
+    assert row is not None
+    assert (row["kind"], row["subject"]) == ("quota", "1/A")
+    assert row["arguments"] == {"Server": 1, "Capability": "A"}
+
+
+@pytest.mark.parametrize("state", ["done", "failed"])
+def test_what_was_answered_is_asked_anew(store: Store, state: str) -> None:
+    with store.write() as tx:
+        first = authquotas.ask(tx, 1, "A", NOW)
+        asks.change(tx, first, NOW, state=state, answer={})
+        assert authquotas.ask(tx, 1, "A", NOW + 1) != first
+
+
+def test_many_who_ask_at_once_put_one_question(store: Store) -> None:
+    found: list[str] = []
+
+    def one() -> None:
+        with store.write() as tx:
+            found.append(authquotas.ask(tx, 1, "A", NOW))
+
+    threads = [threading.Thread(target=one) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 16
+    assert len(set(found)) == 1
+
+
+def test_an_instance_counts_once_and_only_while_it_runs(store: Store) -> None:
+    with store.write() as tx:
+        for name in ("one", "two", "three", "four"):
+            add_instance(tx, name)
+        add_task(tx, "one", status="RUNNING", capabilities=["A", "B"])
+        add_task(tx, "one", status="RUNNING", capabilities=["A"], device=OTHER)  # moving: both are seen
+        add_task(tx, "two", status="PENDING", capabilities=["A"])
+        add_task(tx, "three", status="RUNNING", capabilities=None)
+        add_task(tx, "four", status="RUNNING", capabilities=["AB"])
+        assert [authquotas.running(tx, code) for code in ("A", "B", "AB", "C")] == [1, 1, 1, 0]
