@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from acsmpd import faults
 from acsmpd.api import facade_scope as scope
-from acsmpd.api import instances
+from acsmpd.api import instances, starts
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.facade_choice import choose
 from acsmpd.api.paging import page_of
@@ -28,6 +28,13 @@ from acsmpd.store.tables import Instance, InstanceEvent, Task
 @handles("cad.create_algo_task")
 def create(platform: Platform, call: Call) -> Reply:
     """The repeat of a create whose answer was lost answers the task that is there, so that nobody doubles work."""
+    answer, instance_id = starts.afresh(platform, call.now.wall_ms, lambda: _created(platform, call))
+    platform.wake()
+    return Reply(answer, object=instance_id)
+
+
+def _created(platform: Platform, call: Call) -> tuple[AlgoTaskInfoResult, str]:
+    """The task, and its ID. Raises PastQuota."""
     asked, origin, now = call.message, scope.origin_of(call.caller), call.now.wall_ms
     on = asked.create_and_start_task is not False
     check_task_info(asked.task_info, "$.TaskInfo")
@@ -42,9 +49,14 @@ def create(platform: Platform, call: Call) -> Reply:
                 caller_id=_id_text(asked.task_info), default_device=platform.local_code,
             )  # fmt: skip
             plans.change_instance(tx, instance_id, started_at_once=on)
-        answer = _result(tx, instances.instance_of(tx, instance_id))
-    platform.wake()
-    return Reply(answer, object=instance_id)
+            _refuse_past_quota(tx, [instance_id] if on else [], now)
+        return _result(tx, instances.instance_of(tx, instance_id)), instance_id
+
+
+def _refuse_past_quota(tx: Tx, starting: list[str], now_ms: int) -> None:
+    past = starts.refused(tx, starting, now_ms)
+    if past.why:
+        raise past.fault()
 
 
 def _named_service(asked: Any) -> str:
@@ -123,16 +135,23 @@ def delete(platform: Platform, call: Call) -> Reply:
 @handles("cad.resume_algo_task")
 def resume(platform: Platform, call: Call) -> Reply:
     """Running: no effect. Finished or failed: afresh. A service that was unloaded meanwhile is started."""
+    instance_id = starts.afresh(platform, call.now.wall_ms, lambda: _resumed(platform, call))
+    platform.wake()
+    return Reply(object=instance_id)
+
+
+def _resumed(platform: Platform, call: Call) -> str:
+    """The task's ID. Raises PastQuota."""
     now = call.now.wall_ms
     with platform.store.write() as tx:
         row = _own_task(platform, tx, call)
         if not row["on"]:
             _choose_again(platform, tx, row, now)
+        _refuse_past_quota(tx, [row["id"]] if not row["on"] or row["status"] == "FINISHED" else [], now)
         instances.switch(platform, tx, [Instance.id == row["id"]], on=True, now_ms=now)
         if row["status"] in ("PAUSED", "FINISHED", "ERROR"):
             plans.change_instance(tx, row["id"], status="PENDING")
-    platform.wake()
-    return Reply(object=row["id"])
+        return str(row["id"])
 
 
 def _choose_again(platform: Platform, tx: Tx, row: dict[str, Any], now_ms: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from acsmpd import faults
+from acsmpd.api import starts
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between, instance_filters
 from acsmpd.api.mentions import Mentions
@@ -241,26 +242,47 @@ def stop(platform: Platform, call: Call) -> Reply:
 
 
 def _switch_named(platform: Platform, call: Call, *, on: bool) -> Reply:
-    """Those that are there are switched; the answer names those that are not."""
+    """Those that are there, and that a quota allows to start, are switched; the answer names the others."""
     wanted = list(dict.fromkeys(str(one) for one in call.message.ids))
+    if on:
+        starts.ask_afresh(platform, wanted, call.now.wall_ms)
     with platform.store.write() as tx:
         rows = {one: plans.instance(tx, one) for one in wanted}
         missing = [one for one, row in rows.items() if row is None]
         found = [row for row in rows.values() if row is not None]
         for row in found:
             _refuse_foreign_owner(row, call)
+        past = starts.refused(
+            tx, _begin(platform, tx, found, call.now.wall_ms) if on else [], call.now.wall_ms
+        )
+        found = [row for row in found if row["id"] not in past.why]
         ids = [row["id"] for row in found]
         if on:
             for plan_id in sorted({row["plan_id"] for row in found if row["plan_id"] is not None}):
                 open_plan(tx, plan_id, call.now.wall_ms)
         switch(platform, tx, [Instance.id.in_(ids)], on=on, now_ms=call.now.wall_ms)
     platform.wake()
-    done, failure = "started" if on else "stopped", None
-    if missing:
-        others = f"the other {len(found)} were {done}" if found else "nothing was changed"
-        failure = faults.NotFound(f"no task instances {', '.join(missing[:50])}; {others}")
+    done = "started" if on else "stopped"
     told = f"{done} {len(found)} of {len(wanted)}" + (f": {', '.join(ids)}" if ids else "")
+    failure = _left_out(
+        missing, past, f"the other {len(found)} were {done}" if found else "nothing was changed"
+    )
     return Reply(settled=lambda tx: _settled(tx, ids), object=told[:AUDITED], failure=failure)
+
+
+def _begin(platform: Platform, tx: Tx, rows: list[dict[str, Any]], now_ms: int) -> list[str]:
+    """Those of these instances that take a stream when they are started now."""
+    held = held_plans(platform, tx, {row["plan_id"] for row in rows}, now_ms)
+    resting = [row for row in rows if not row["on"] or row["status"] == "FINISHED"]
+    return [row["id"] for row in resting if row["plan_id"] not in held]
+
+
+def _left_out(missing: list[str], past: starts.Refused, others: str) -> faults.Fault | None:
+    """What the caller is told of those that were not switched."""
+    unknown = f"no task instances {', '.join(missing[:50])}"
+    if past.why:
+        return faults.Conflict("; ".join([past.fault().message, *([unknown] if missing else []), others]))
+    return faults.NotFound(f"{unknown}; {others}") if missing else None
 
 
 def open_plan(tx: Tx, plan_id: int, now_ms: int) -> None:

@@ -26,8 +26,9 @@ from acsmpd.spec.messages import licenses as messages
 from acsmpd.spec.messages.authservers import AuthQuota
 from acsmpd.spec.operation import MIB
 from acsmpd.spec.reading import read_strict
-from acsmpd.store import devices, licences, packages, plans
+from acsmpd.store import devices, licences, packages
 from acsmpd.store.database import Tx
+from acsmpd.store.quotas import authorised
 from acsmpd.store.tables import License as Row
 
 MAX_BYTES = 2 * MIB
@@ -222,12 +223,8 @@ def quota(platform: Platform, call: Call) -> AuthQuota:
         package = packages.get(tx, holder["id"]) if holder else None
         if package is None:
             raise faults.NotFound(f"no capability {code}")
-        latest = licences.latest_ms(tx, call.now.wall_ms)
-        grants = [
-            quotas.grant_of(row, is_over=licences.is_over(row, latest))
-            for row in licences.rows(tx, Row.provider == package["provider"])
-        ]
-        used = plans.streams_of(tx, code)
-    needs = needs_authorisation(package["manifest"])
-    total = quotas.total(grants, code) if needs else quotas.UNDECLARED
+        known = authorised(tx, call.now.wall_ms)
+        used = quotas.licensed_streams(known, package["provider"], code)
+    source, needs = known.sources.get(package["provider"]), needs_authorisation(package["manifest"])
+    total = quotas.total(source.grants, code) if source and needs else quotas.UNDECLARED
     return AuthQuota(algo_def_code=code, quota_used=used, quota_total=total)

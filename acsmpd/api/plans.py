@@ -18,6 +18,7 @@ from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide import windows
 from acsmpd.decide.rounds import progress
+from acsmpd.model import FOR_QUOTA
 from acsmpd.spec import times
 from acsmpd.spec.messages.instances import AlgoTaskInfo
 from acsmpd.spec.messages.plans import (
@@ -275,6 +276,7 @@ def _item(
         device_count=numbers["devices"],
         total_count=total,
         starting_count=numbers["PENDING"],
+        waiting_for_quota_count=numbers[FOR_QUOTA] or None,
         start_err_count=numbers["ERROR"],
         running_count=numbers["RUNNING"],
         stopped_count=numbers["PAUSED"],

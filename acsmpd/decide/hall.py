@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import Struct
-
 from acsmpd.decide import nearness
-from acsmpd.decide.placement import asked_by, candidates, capabilities_at, events_of, version_key
-from acsmpd.model import Ability, Device, InstanceRow, Place, Seat, TaskRow
+from acsmpd.decide.options import Option, abilities_at, is_meant, labels, nothing_loaded, ranked
+from acsmpd.decide.placement import asked_by, candidates, capabilities_at, events_of
+from acsmpd.decide.quotas import Quotas
+from acsmpd.model import FOR_QUOTA, Ability, Device, InstanceRow, Place, Seat, TaskRow
 
 SPREAD, PACK, NEAREST = "spread", "pack", "nearest"
 BEST = {SPREAD: "the least taken", PACK: "the fullest with room", NEAREST: "the nearest with room"}
@@ -24,19 +24,6 @@ REMEMBERED = 500
 """Kinds of work whose options are kept, the first that come: each may have one for every service there is."""
 NAMED = 3
 """Computilities that a reason names one by one."""
-
-
-class Option(Struct, frozen=True):
-    """A seat that could serve an instance, and with what. A lower rank is better whatever is taken.
-
-    `rivals`: how many there are of this rank.
-    """
-
-    seat: Seat
-    picked: tuple[Ability, ...]
-    weight: int
-    rank: int
-    rivals: int
 
 
 class Hall:
@@ -48,7 +35,9 @@ class Hall:
         seats: Sequence[Seat],
         devices: Mapping[str, Device],
         streams: Mapping[str, int] = MappingProxyType({}),
+        quotas: Quotas | None = None,
     ) -> None:
+        self.quotas = quotas or Quotas()
         self._abilities = abilities
         self._devices = dict(sorted(devices.items()))
         self._seats = {seat.load_id: seat for seat in sorted(seats, key=lambda seat: seat.load_id)}
@@ -60,6 +49,7 @@ class Hall:
         self._streams = Counter(streams)
         self._options: dict[Asked, list[Option] | str] = {}
         self._heaps: dict[tuple[Asked, str], list[tuple[Any, Option]]] = {}
+        self._full: dict[Asked, str] = {}
         self._served: dict[tuple[Asked, str], dict[str, str]] = {}
         self._where = {code: nearness.place_of_device(device) for code, device in self._devices.items()}
 
@@ -76,21 +66,22 @@ class Hall:
         stream = nearness.place_of_stream(instance.info)
         best = self._best(instance, options, strategy, stream)
         if best is None:
-            waits = f"all streams of the {len(options)} fitting services are taken"
-            return self._direct(instance, waits)
+            return self._direct(instance, self._why_full(instance, options))
         how = self._how(instance, best, strategy, stream, alone=len(options) == 1)
         return self.place_at(best, how)
 
-    def take(self, place: Place) -> None:
+    def take(self, place: Place, instance_id: str = "") -> None:
         """Count what is placed there."""
         if place.load_id is None:
             self._streams[place.device] += 1
         else:
             self._used[place.load_id] += place.weight
+            self.quotas.take(instance_id, self._seats[place.load_id].pool, place.capabilities)
         self._on[place.device] += place.weight
 
     def take_again(self, task: TaskRow) -> bool:
-        """Count a task that stood still and goes on, if its stream is free; False, and nothing counted, if not.
+        """Count a task that stood still and goes on, if its stream is free and its quota allows it; False, and nothing
+        counted, if not.
 
         One whose device has not stopped it yet has its stream still; one that has finished needs none, and one whose
         service is not here any more has to move anyway.
@@ -103,13 +94,16 @@ class Hall:
         seat = self._seats.get(task.load_id)
         if seat is None:
             return True
+        claim = (task.instance_id, seat.pool, task.capabilities or ())
         if task.stopping:
             self._leaving[seat.load_id] -= task.weight
+            self.quotas.take(*claim)
             return True
-        if self.free(seat) < task.weight:
+        if self.free(seat) < task.weight or self.quotas.short(*claim):
             return False
         self._used[seat.load_id] += task.weight
         self._on[seat.device] += task.weight
+        self.quotas.take(*claim)
         return True
 
     def free(self, seat: Seat) -> float:
@@ -120,25 +114,47 @@ class Hall:
         """Streams that are not taken, or given up by those who are to go."""
         return self.free(seat) + self._leaving[seat.load_id]
 
-    def give_up(self, load_id: str, weight: int, *, at_once: bool) -> None:
-        """Somebody placed there is to go; a task that was sent keeps its streams until it is gone."""
+    def has_room(self, option: Option, instance_id: str) -> bool:
+        """Whether streams are free there, and their quota allows the instance to start."""
+        if self.free(option.seat) < option.weight:
+            return False
+        return not self.quotas.short(instance_id, option.seat.pool, option.capabilities)
+
+    def short_soon(self, option: Option, instance_id: str) -> Counter[str]:
+        """capability -> streams its quota lacks there even when those who are to go have gone."""
+        return self.quotas.short(instance_id, option.seat.pool, option.capabilities, soon=True)
+
+    def pool(self, load_id: str) -> str:
+        """Whose quota binds it."""
+        seat = self._seats.get(load_id)
+        return seat.pool if seat else ""
+
+    def give_up(
+        self, load_id: str, weight: int, *, at_once: bool, of: tuple[str, Sequence[str]] = ("", ())
+    ) -> None:
+        """Somebody placed there is to go; a task that was sent keeps its streams until it is gone.
+
+        `of`: the instance, with its capabilities there.
+        """
+        self.quotas.give_up(of[0], self.pool(load_id), of[1], at_once=at_once)
         if at_once:
             self._heaps.clear()
+            self._full.clear()
             self._used[load_id] -= weight
             self._on[self._seats[load_id].device] -= weight
         else:
             self._leaving[load_id] += weight
 
-    def reserve(self, option: Option) -> None:
+    def reserve(self, option: Option, instance_id: str = "") -> None:
         """Keep streams there for one that waits until others have gone: nobody else may have them meanwhile."""
         self._used[option.seat.load_id] += option.weight
+        self.quotas.take(instance_id, option.seat.pool, option.capabilities)
 
     def place_at(self, option: Option, how: str) -> Place:
         """The place on this very seat."""
         seat, taken = option.seat, self._taken(option.seat)
         return Place(
-            seat.device, seat.load_id, _labels(option.picked),
-            tuple(dict.fromkeys(ability.code for ability in option.picked)),
+            seat.device, seat.load_id, labels(option.picked), option.capabilities,
             f"placed on {seat.device}: {taken} streams taken, {how}",
         )  # fmt: skip
 
@@ -171,14 +187,14 @@ class Hall:
         fitting = [
             (seat, picked)
             for seat in self._seats.values()
-            if _is_meant(seat, instance) and (picked := _abilities_at(seat, by_event)) is not None
+            if is_meant(seat, instance) and (picked := abilities_at(seat, by_event)) is not None
         ]
         if not fitting:
-            return _nothing_loaded(instance)
+            return nothing_loaded(instance)
         ready = [(seat, picked) for seat, picked in fitting if not self._unable(seat)]
         if not ready:
             return self._why_none([seat for seat, _ in fitting])
-        return _ranked(ready)
+        return ranked(ready)
 
     def _unable(self, seat: Seat) -> str:
         """Why the seat takes nothing new, "" if it does."""
@@ -202,7 +218,7 @@ class Hall:
     ) -> Option | None:
         if stream is None and strategy != PACK:
             return self._first(instance, options, strategy)
-        free = [one for one in options if self.free(one.seat) >= one.weight]
+        free = [one for one in options if self.has_room(one, instance.id)]
         close = self._foremost(free, strategy, stream)
         near = {
             code: nearness.apart(stream, self._where[code]) for code in {one.seat.device for one in close}
@@ -229,25 +245,40 @@ class Hall:
         """The same without looking at every option for every instance.
 
         As places are taken a seat only becomes a worse choice, so the one that stands first is the best if it stands
-        where it belongs; one that is full has nothing to look for there until somebody gives up a place.
+        where it belongs; one that is full, or short of quota, has nothing to look for there until somebody gives up a
+        place. Whoever holds a quota already is short where others are not.
         """
         key = self._key(None, strategy)
         asked = (_asked(instance), strategy)
-        if asked[0] not in self._options:
-            return min((one for one in options if self.free(one.seat) >= one.weight), key=key, default=None)
+        if asked[0] not in self._options or self.quotas.holds(instance.id):
+            return min((one for one in options if self.has_room(one, instance.id)), key=key, default=None)
         if asked not in self._heaps:
             self._heaps[asked] = sorted((key(one), one) for one in options)
         heap = self._heaps[asked]
         while heap:
             stood, option = heap[0]
             stands = key(option)
-            if self.free(option.seat) < option.weight:
+            if not self.has_room(option, instance.id):
                 heapq.heappop(heap)
             elif stands == stood:
                 return option
             else:
                 heapq.heapreplace(heap, (stands, option))
         return None
+
+    def _why_full(self, instance: InstanceRow, options: Sequence[Option]) -> str:
+        """For want of streams, or of quota: the same for all that want the same, until somebody gives up a place."""
+        key, said = _asked(instance), f"all streams of the {len(options)} fitting services are taken"
+        if key in self._full:
+            return self._full[key]
+        for one in options:
+            if self.free(one.seat) >= one.weight:
+                code = next(iter(self.quotas.short(instance.id, one.seat.pool, one.capabilities)))
+                said = f"{FOR_QUOTA}: {self.quotas.words(one.seat.pool, code)}"
+                break
+        if not self.quotas.holds(instance.id):
+            self._full[key] = said
+        return said
 
     def _key(
         self, apart: Mapping[str, nearness.Apart] | None, strategy: str
@@ -322,48 +353,3 @@ class Hall:
 def _asked(instance: InstanceRow) -> Asked:
     """Equal for instances that have the same choice."""
     return (*asked_by(instance), instance.origin, instance.device, instance.service_id)
-
-
-def _is_meant(seat: Seat, instance: InstanceRow) -> bool:
-    """Whether its pins allow the seat; the site's work and a platform's work stay strangers."""
-    if instance.service_id and seat.service_id != instance.service_id:
-        return False
-    if instance.device and seat.device != instance.device:
-        return False
-    return seat.origin == instance.origin
-
-
-def _nothing_loaded(instance: InstanceRow) -> str:
-    if instance.service_id:
-        return f"service {instance.service_id} is not loaded, or not of a fitting package"
-    where = f" on {instance.device}" if instance.device else ""
-    return f"no service of a fitting package is loaded{where}"
-
-
-def _abilities_at(seat: Seat, by_event: Mapping[str, list[Ability]]) -> tuple[Ability, ...] | None:
-    """One ability of the seat's package for every event, or None; without events any ability will do."""
-    picked = []
-    for found in by_event.values():
-        here = [ability for ability in found if ability.package_id == seat.package_id]
-        if not here:
-            return None
-        picked.append(here[0])
-    return tuple(picked)
-
-
-def _ranked(ready: Sequence[tuple[Seat, tuple[Ability, ...]]]) -> list[Option]:
-    """The highest version first, of one version our own before one of somebody else's."""
-    by_version: dict[Any, list[tuple[Seat, tuple[Ability, ...]]]] = {}
-    for seat, picked in ready:
-        version = max((version_key(ability.version) for ability in picked), default=())
-        by_version.setdefault((version, seat.ours), []).append((seat, picked))
-    order = sorted(by_version, reverse=True)
-    return [
-        Option(seat, picked, max(1, len({ability.code for ability in picked})), rank, len(by_version[key]))
-        for rank, key in enumerate(order)
-        for seat, picked in by_version[key]
-    ]
-
-
-def _labels(picked: Sequence[Ability]) -> dict[str, Any] | None:
-    return {"AlgoCaBinName": picked[0].package_name, "Version": picked[0].version} if picked else None

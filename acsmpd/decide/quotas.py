@@ -1,24 +1,39 @@
-"""How many streams licences allow (conventions section 9). Quotas add up within a pool: what the licences of one
-provider give to a computility that has its own, or to all others together."""
+"""How many streams licences and authorisation servers allow (conventions section 9).
+
+Quotas add up within a pool: what the licences of one provider give to a computility that has its own, or to all others
+together, or what the provider's server gives. Where nothing binds a service its pool is "".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from msgspec import Struct
+
+from acsmpd.model import Authorised, Claim, Grant, Source, Told
 
 UNDECLARED = -1
 """Nobody says how many: no limit by us."""
 
+Stream = tuple[str, str]
+"""A pool and a capability."""
 
-class Grant(Struct, frozen=True, kw_only=True):
-    """What a licence gives. `device` "": to all that have none of their own. `abilities`: capability -> streams, None
-    where nobody says. One that is over gives nothing, and still is there."""
 
-    device: str = ""
-    abilities: Mapping[str, int] | None = None
-    is_over: bool = False
+class Pool(Struct, frozen=True, kw_only=True):
+    """What binds services together: licences (`grants`), else a server (`told`: capability -> what it said)."""
+
+    words: str
+    grants: tuple[Grant, ...] = ()
+    server: int | None = None
+    told: Mapping[str, Told] = MappingProxyType({})
+
+    @property
+    def binds(self) -> bool:
+        """Whether there is anything it could be short of."""
+        return self.server is not None or total(self.grants, "") != UNDECLARED
 
 
 def total(grants: Sequence[Grant], capability: str) -> int:
@@ -34,6 +49,155 @@ def pool_of(grants: Iterable[Grant], device: str) -> list[Grant]:
     return [one for one in there if one.device == device] or [one for one in there if not one.device]
 
 
-def grant_of(row: Mapping[str, Any], *, is_over: bool) -> Grant:
-    """A stored licence as what it gives."""
-    return Grant(device=row["device"], abilities=row["abilities"], is_over=is_over)
+class Quotas:
+    """What is left of every pool as one stream after the other is started. An instance counts once in a pool, however
+    many places it has there: it may be on its way from one to another."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool] = MappingProxyType({}),
+        used: Mapping[Stream, Collection[str]] = MappingProxyType({}),
+        going: Mapping[Stream, Collection[str]] = MappingProxyType({}),
+    ) -> None:
+        """`used`: the instances that run, or whose start is decided; `going`: those of them that are to end."""
+        self._pools = pools
+        self._used = {stream: set(instances) for stream, instances in used.items()}
+        self._going = {stream: set(instances) for stream, instances in going.items()}
+        self._holders = {one for instances in used.values() for one in instances}
+        self.asked: set[tuple[int, str]] = set()
+        """(server, capability) of which somebody wanted more than it last allowed, or that it never was asked of"""
+
+    def holds(self, instance: str) -> bool:
+        """Whether it counts in any pool: others may be short where it is not."""
+        return instance in self._holders
+
+    def short(
+        self, instance: str, pool: str, capabilities: Iterable[str], *, soon: bool = False
+    ) -> Counter[str]:
+        """capability -> streams that have to be given up before it may start there; empty when it may.
+
+        `soon`: as it will be when those that are to go have gone.
+        """
+        found: Counter[str] = Counter()
+        binding = self._pools.get(pool)
+        if binding is None:
+            return found
+        for code in capabilities:
+            stream = (pool, code)
+            used = self._used.get(stream, set())
+            if instance in used and instance not in self._going.get(stream, ()):
+                continue
+            left = self._left(binding, code, len(used))
+            if left is not None:
+                left += len(self._going.get(stream, ())) if soon else instance in used
+                if left < 1:
+                    found[code] = 1 - left
+        return found
+
+    def _left(self, pool: Pool, capability: str, used: int) -> int | None:
+        """None: nobody says."""
+        if pool.server is None:
+            allowed = total(pool.grants, capability)
+            return None if allowed == UNDECLARED else allowed - used
+        told = pool.told.get(capability)
+        if told is None:
+            self.asked.add((pool.server, capability))
+            return 0
+        if told.total is None or told.total == UNDECLARED:
+            return None
+        left = told.total - told.others - used
+        if left < 1:
+            self.asked.add((pool.server, capability))
+        return left
+
+    def words(self, pool: str, capability: str) -> str:
+        """Why there is no room: used/total, of what, whose."""
+        binding, used = self._pools[pool], len(self._used.get((pool, capability), ()))
+        if binding.server is None:
+            told = Told(total=total(binding.grants, capability))
+        elif capability not in binding.told:
+            return f"{binding.words} is being asked how many streams of {capability} it allows"
+        else:
+            told = binding.told[capability]
+        return f"{used + told.others}/{told.total} streams of {capability} are used ({binding.words})"
+
+    def take(self, instance: str, pool: str, capabilities: Iterable[str]) -> None:
+        for code in capabilities if pool in self._pools else ():
+            self._used.setdefault((pool, code), set()).add(instance)
+            self._going.get((pool, code), set()).discard(instance)
+            self._holders.add(instance)
+
+    def give_up(self, instance: str, pool: str, capabilities: Iterable[str], *, at_once: bool) -> None:
+        """It is to end there; what its device may still run counts until that is over."""
+        for code in capabilities if pool in self._pools else ():
+            place = self._used if at_once else self._going
+            if at_once:
+                place.get((pool, code), set()).discard(instance)
+            else:
+                place.setdefault((pool, code), set()).add(instance)
+
+
+class Binding(NamedTuple):
+    """`pools`: load id -> the pool whose quota binds it, of those that one binds."""
+
+    quotas: Quotas
+    pools: Mapping[str, str]
+
+
+def binding(known: Authorised) -> Binding:
+    """Every pool that binds a service, with the instances that count in it."""
+    pools, by_load = dict[str, Pool](), dict[str, str]()
+    for load_id, name, pool in _bound(known):
+        if pool.binds:
+            by_load[load_id], pools[name] = name, pool
+    if not pools:
+        return Binding(Quotas(), {})
+    used, going = _used(known.claims, by_load)
+    return Binding(Quotas(pools, used, going), by_load)
+
+
+def licensed_streams(known: Authorised, provider: str, capability: str) -> int:
+    """Streams of a capability on services that licences of its provider bind, counted in each pool; all there are where
+    it has no licence (table 39)."""
+    source = known.sources.get(provider)
+    if source is None or not source.grants:
+        return len({claim.instance for claim in known.claims if claim.capability == capability})
+    pools = {load_id: name for load_id, name, pool in _bound(known) if pool.server is None}
+    used = _used(known.claims, pools)[0]
+    return sum(len(instances) for (_, code), instances in used.items() if code == capability)
+
+
+def _bound(known: Authorised) -> Iterator[tuple[str, str, Pool]]:
+    """(load id, name of its pool, the pool) where there is one."""
+    for load_id, device, provider in known.loads:
+        pool = _pool(known.sources[provider], device)
+        if pool is not None:
+            yield load_id, pool.words, pool
+
+
+def _pool(source: Source, device: str) -> Pool | None:
+    """What binds a computility: licences, one of which is good; else the server; else licences that are over."""
+    here = pool_of(source.grants, device)
+    if here and (source.server is None or any(not one.is_over for one in here)):
+        own = f" for {here[0].device}" if here[0].device else ""
+        return Pool(words=f"licences of {source.provider}{own}", grants=tuple(here))
+    if source.server is not None:
+        words = f"the authorisation server of {source.provider}"
+        return Pool(words=words, server=source.server, told=source.told)
+    return None
+
+
+Instances = dict[Stream, set[str]]
+
+
+def _used(claims: Iterable[Claim], pools: Mapping[str, str]) -> tuple[Instances, Instances]:
+    """The instances that count, and those of them that are to end."""
+    used: Instances = defaultdict(set)
+    staying: Instances = defaultdict(set)
+    for claim in claims:
+        pool = pools.get(claim.load_id or "")
+        if pool is not None:
+            used[pool, claim.capability].add(claim.instance)
+            if claim.stays:
+                staying[pool, claim.capability].add(claim.instance)
+    return used, {stream: found - staying[stream] for stream, found in used.items()}

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from acsmpd.decide.hall import NAMED, Hall, Option
+from acsmpd.decide.hall import NAMED, Hall
+from acsmpd.decide.options import Option
 from acsmpd.decide.policies import Policies, Priority
 from acsmpd.model import InstanceRow, Place, TaskRow
 
@@ -39,6 +40,7 @@ class Held(Struct, frozen=True):
     load_id: str
     weight: int
     sent: bool
+    capabilities: tuple[str, ...] = ()
 
 
 class Decision(Struct, frozen=True):
@@ -66,11 +68,14 @@ class Settling:
         self._hall, self._policies = hall, policies
         self._value = {one.task: policies.priority(one.instance).value for one in held}
         self._on: dict[str, list[Held]] = defaultdict(list)
+        self._in: dict[str, dict[int, Held]] = defaultdict(dict)  # the same by pool, where a quota binds
         for one in sorted(
             held, key=lambda one: (self._value[one.task], -one.instance.number, one.instance.id)
         ):
             if not one.instance.pinned:
                 self._on[one.load_id].append(one)  # the lowest first, of equals the newest
+                if hall.pool(one.load_id):
+                    self._in[hall.pool(one.load_id)][one.task] = one
         self._queue: list[tuple[Key, Wish]] = []
 
     def run(self, wishes: Sequence[Wish]) -> list[Decision]:
@@ -107,7 +112,7 @@ class Settling:
         return self._preempt(wish, priority, options) or self._waits(instance, choice + _held_up(options))
 
     def _placed(self, wish: Wish, place: Place, evicts: tuple[Held, ...] = ()) -> Decision:
-        self._hall.take(place)
+        self._hall.take(place, wish.instance.id)
         reason = f"{wish.before}: {place.reason}" if wish.before else place.reason
         return Decision(wish.instance, replace(place, reason=reason), reason, evicts)
 
@@ -120,28 +125,34 @@ class Settling:
 
     def _preempt(self, wish: Wish, priority: Priority, options: Sequence[Option]) -> Decision | None:
         """Wait for streams that are being given up, else have the lowest give theirs up; None: nobody is lower."""
-        leaving = [one for one in options if self._hall.soon(one.seat) >= one.weight]
+        me = wish.instance.id
+        leaving = [
+            one
+            for one in options
+            if self._hall.soon(one.seat) >= one.weight and not self._hall.short_soon(one, me)
+        ]
         if leaving:
             option = min(leaving, key=lambda one: (one.rank, one.seat.device, one.seat.load_id))
-            self._hall.reserve(option)
+            self._hall.reserve(option, me)
             return self._waits(wish.instance, f"a stream on {option.seat.device} is being given up for it")
         able = [one for one in options if not one.seat.stuck]  # where one is held the next would be as well
-        found = [(option, gone) for option in able if (gone := self._below(option, priority.value))]
+        found = [(option, gone) for option in able if (gone := self._below(option, priority.value, me))]
         if not found:
             return None
         option, gone = min(found, key=self._cost)
         self._evict(wish.instance, priority, gone)
-        if self._hall.free(option.seat) >= option.weight:
+        if self._hall.has_room(option, me):
             names = ", ".join(one.instance.id for one in gone)
             return self._placed(wish, self._hall.place_at(option, f"the place of {names}"), gone)
-        self._hall.reserve(option)
+        self._hall.reserve(option, me)
         names = ", ".join(one.instance.id for one in gone)
         return self._waits(
             wish.instance, f"instance {names} gives up its place on {option.seat.device} for it", gone
         )
 
-    def _below(self, option: Option, value: int) -> tuple[Held, ...]:
-        """Whose places make room on the seat: the lowest, the newest of equals, and no more than it takes."""
+    def _below(self, option: Option, value: int, instance_id: str) -> tuple[Held, ...]:
+        """Whose places make room on the seat, and in its quota: the lowest, the newest of equals, and no more than it
+        takes; none where that does not do."""
         lacking = option.weight - self._hall.soon(option.seat)
         gone: list[Held] = []
         for one in self._on[option.seat.load_id]:
@@ -155,7 +166,20 @@ class Settling:
             if one.weight <= -lacking:
                 gone.remove(one)
                 lacking += one.weight
-        return tuple(gone)
+        return self._with_quota(option, value, instance_id, gone)
+
+    def _with_quota(self, option: Option, value: int, instance_id: str, gone: list[Held]) -> tuple[Held, ...]:
+        """Them, and those whose going makes room in the quota; none where too few are lower."""
+        short = self._hall.short_soon(option, instance_id)
+        for one in gone:
+            short.subtract(set(one.capabilities) & short.keys())
+        for one in self._in[option.seat.pool].values() if max(short.values(), default=0) > 0 else ():
+            if max(short.values()) <= 0 or self._value[one.task] >= value:
+                break
+            if one not in gone and any(short[code] > 0 for code in one.capabilities):
+                gone.append(one)
+                short.subtract(set(one.capabilities) & short.keys())
+        return () if max(short.values(), default=0) > 0 else tuple(gone)
 
     def _cost(self, found: tuple[Option, tuple[Held, ...]]) -> tuple[int, int, int, str, str]:
         option, gone = found
@@ -165,7 +189,9 @@ class Settling:
     def _evict(self, instance: InstanceRow, priority: Priority, gone: Sequence[Held]) -> None:
         for one in gone:
             self._on[one.load_id].remove(one)
-            self._hall.give_up(one.load_id, one.weight, at_once=not one.sent)
+            self._in[self._hall.pool(one.load_id)].pop(one.task, None)
+            mine = (one.instance.id, one.capabilities)
+            self._hall.give_up(one.load_id, one.weight, at_once=not one.sent, of=mine)
             by = f"instance {instance.id} (priority {priority.value} over {self._value[one.task]})"
             displaced = replace(one.instance, preempted_by=by)
             self._put(Wish(displaced, f"moved from {one.device}, where its place was taken by {by}"))

@@ -11,8 +11,11 @@ from acsmpd.engine.core import Core
 from acsmpd.engine.moves import Losses, Partings, Shaken, waits
 from acsmpd.engine.seating import hall_of, held_places
 from acsmpd.model import Device, InstanceRow
-from acsmpd.store import devices, packages, plans, policies, turning
+from acsmpd.store import authquotas, devices, packages, plans, policies, turning
 from acsmpd.store.database import Tx
+
+ASK_AGAIN_SECONDS = 10.0
+"""Between two questions to a server whose quota somebody waits for."""
 
 
 class Placement:
@@ -21,6 +24,7 @@ class Placement:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._losses, self._partings = Losses(), Partings()
+        self._asked: dict[tuple[int, str], float] = {}
         self.waiting: dict[str, str] = {}
         """instance id -> why it has no place, or no better one; read by the statuses duty of the same pass"""
         self.moving: set[str] = set()
@@ -53,7 +57,7 @@ class Placement:
             *(wish for wish in wishes if wish.instance.id not in moves),
         ]
         if wishes:
-            hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now))
+            hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now), now.wall_ms)
             preempts = any(rules.priority(wish.instance).preempts for wish in wishes)
             held = [one for one in held_places(tx) if one.instance.id not in moves] if preempts else []
             decided = settle(wishes, hall, rules, held)
@@ -64,9 +68,19 @@ class Placement:
                     continue
                 move = moves.get(decision.instance.id, (None, Failover()))[1]
                 self._write(tx, decision, move, hall, known, now)
-            dues = [one for one in (due, self._partings.next_due) if one is not None]
+            asked = self._ask(tx, hall.quotas.asked, now)
+            dues = [one for one in (due, self._partings.next_due, asked) if one is not None]
             due = min(dues, default=None)
         return due
+
+    def _ask(self, tx: Tx, wanted: set[tuple[int, str]], now: Moment) -> float | None:
+        """Have servers asked that last allowed less than is wanted, or were never asked; when to look again."""
+        again = {key: at for key, at in self._asked.items() if key in wanted and at > now.mono}
+        for server, capability in sorted(wanted - again.keys()):
+            authquotas.ask(tx, server, capability, now.wall_ms)
+            again[server, capability] = now.mono + ASK_AGAIN_SECONDS
+        self._asked = again
+        return min(again.values(), default=None)
 
     def _moves(
         self, tx: Tx, shaken: list[Shaken], rules: Policies, now: Moment

@@ -9,21 +9,30 @@ from msgspec.structs import replace
 
 from acsmpd.decide import fitting, placement
 from acsmpd.decide.hall import Hall
+from acsmpd.decide.quotas import binding
 from acsmpd.decide.settling import Held
 from acsmpd.engine.core import Core
 from acsmpd.model import Ability, Device, ForeignStream, LoadRow, Seat
-from acsmpd.store import devices, foreign, plans, services
+from acsmpd.store import devices, foreign, plans, quotas, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Package, Task
 
 
 def hall_of(
-    core: Core, tx: Tx, abilities: list[Ability], known: dict[str, Device], stuck: Collection[int]
+    core: Core,
+    tx: Tx,
+    abilities: list[Ability],
+    known: dict[str, Device],
+    stuck: Collection[int],
+    now_ms: int,
 ) -> Hall:
     """`stuck`: tasks that were to go and that their devices do not let go."""
-    theirs = foreign.streams(tx)
+    theirs, bound = foreign.streams(tx), binding(quotas.authorised(tx, now_ms))
     streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
-    return Hall(abilities, seats_of(core, tx, abilities, known, theirs, stuck), known, streams)
+    seats = seats_of(core, tx, abilities, known, theirs, stuck)
+    if bound.pools:
+        seats = [replace(seat, pool=bound.pools.get(seat.load_id, "")) for seat in seats]
+    return Hall(abilities, seats, known, streams, bound.quotas)
 
 
 def _adrift(tx: Tx) -> list[ForeignStream]:
@@ -77,7 +86,15 @@ def held_places(tx: Tx) -> list[Held]:
     )  # fmt: skip
     wanted = {one.id: one for one in plans.instances(tx, Instance.on == True, Instance.deleted == False)}
     return [
-        Held(task.id, wanted[task.instance_id], task.device, task.load_id, task.weight, task.sent)
+        Held(
+            task.id,
+            wanted[task.instance_id],
+            task.device,
+            task.load_id,
+            task.weight,
+            task.sent,
+            tuple(task.capabilities or ()),
+        )
         for task in tasks
         if task.load_id is not None and task.instance_id in wanted
     ]

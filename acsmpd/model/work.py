@@ -43,6 +43,7 @@ class Seat(Struct, frozen=True):
     misfit: str = ""  # why the cards of the device are not what its package asks for
     leaving: int = 0  # of `used`: streams of tasks that are to go
     stuck: int = 0  # of `used`: streams of tasks that were to go and that the device does not let go
+    pool: str = ""  # whose quota binds its streams (decide/quotas); "" nobody's
 
 
 class ForeignStream(Struct, frozen=True):

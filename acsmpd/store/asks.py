@@ -25,6 +25,12 @@ def get(tx: Tx, ask_id: str) -> dict[str, Any] | None:
     return tx.row(Ask.select().where(Ask.id == ask_id))
 
 
+def is_open(tx: Tx, ask_id: str) -> bool:
+    """Whether it has no final answer yet."""
+    row = get(tx, ask_id)
+    return row is not None and row["state"] in WAITING
+
+
 def waiting(tx: Tx) -> list[dict[str, Any]]:
     return tx.rows(Ask.select().where(Ask.state.in_(WAITING)).order_by(Ask.created_ms))
 

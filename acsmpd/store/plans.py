@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from peewee import fn
 
-from acsmpd.model import InstanceRow, Place, TaskRow
+from acsmpd.model import FOR_QUOTA, InstanceRow, Place, TaskRow
 from acsmpd.store import plain
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number, structs
@@ -44,9 +44,10 @@ def drop_plan(tx: Tx, plan_id: int) -> None:
 
 
 def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
-    """plan id -> {status: instances}, plus "devices": distinct devices of streams, by Url where none is named."""
+    """plan id -> {status: instances}, plus "devices": distinct devices of streams, by Url where none is named, and
+    "waiting for quota": those of PENDING."""
     found: dict[int, dict[str, int]] = {
-        plan_id: dict.fromkeys((*STATUSES, "devices"), 0) for plan_id in plan_ids
+        plan_id: dict.fromkeys((*STATUSES, "devices", FOR_QUOTA), 0) for plan_id in plan_ids
     }
     by_status = (
         Instance.select(Instance.plan_id, Instance.status, fn.COUNT(1).alias("number"))
@@ -55,6 +56,9 @@ def counts(tx: Tx, plan_ids: list[int]) -> dict[int, dict[str, int]]:
     )
     for row in tx.rows(by_status):
         found[row["plan_id"]][row["status"]] = row["number"]
+    waiting = by_status.where(Instance.status == "PENDING", Instance.reason.contains(FOR_QUOTA))
+    for row in tx.rows(waiting):
+        found[row["plan_id"]][FOR_QUOTA] = row["number"]
     url = fn.JSON_EXTRACT(Instance.info, "$.StreamOptions.VideoStreamOptions.Url")
     device = fn.COALESCE(fn.NULLIF(Instance.stream_device_id, ""), fn.NULLIF(url, ""))
     devices = (
@@ -439,18 +443,6 @@ def streams_on_direct(tx: Tx) -> dict[str, int]:
         .group_by(Task.device)
     )
     return {row["device"]: row["number"] for row in tx.rows(query)}
-
-
-STREAMS = """
-    SELECT count(*) FROM task, json_each(task.capabilities)
-    WHERE json_each.value = ? AND (NOT sent OR status != 'FINISHED')
-    AND (wanted = 'running' OR (sent AND wanted = 'gone'))
-"""
-
-
-def streams_of(tx: Tx, capability: str) -> int:
-    """Streams a capability serves, or is to serve: those that run, and those whose start is decided."""
-    return int(tx.sql(STREAMS, capability)[0][0])
 
 
 def adrift(tx: Tx) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from acsmpd.decide.quotas import UNDECLARED, Grant, pool_of, total
+from acsmpd.decide.quotas import UNDECLARED, pool_of, total
+from acsmpd.model import Grant
 
 D, E = "11010000005050000001", "11010000005050000002"
 

@@ -85,7 +85,8 @@ class TaskListRequest(Message, kw_only=True):
 class Task(Message, kw_only=True):
     """Table C.6. The counts are PENDING, ERROR, RUNNING, PAUSED, FINISHED and add up to TotalCount.
 
-    NextStartDate and NextStopDate are ours: when the hours of a plan that is ON open, or close.
+    NextStartDate and NextStopDate are ours: when the hours of a plan that is ON open, or close. So is
+    WaitingForQuotaCount: how many of StartingCount no licence or authorisation server allows to start now.
     """
 
     task_id: Int64
@@ -108,6 +109,7 @@ class Task(Message, kw_only=True):
     running_count: Int64 | None = None
     stopped_count: Int64 | None = None
     finished_count: Int64 | None = None
+    waiting_for_quota_count: Int64 | None = None
     next_start_date: DateTime | None = None
     next_stop_date: DateTime | None = None
 
