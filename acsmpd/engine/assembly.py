@@ -68,7 +68,7 @@ class Assembly:
             Rounds(core),
             Pipelines(core),
             placement,
-            Scaler(core),
+            Scaler(core, placement.for_streams),
             self._deployments,
             observations,
             Statuses(core, placement),

@@ -10,7 +10,7 @@ from acsmpd.decide.settling import Decision, Wish, settle
 from acsmpd.engine.core import Core
 from acsmpd.engine.moves import Losses, Partings, Shaken, waits
 from acsmpd.engine.seating import hall_of, held_places
-from acsmpd.model import Device, InstanceRow
+from acsmpd.model import FOR_QUOTA, Device, InstanceRow
 from acsmpd.store import authquotas, devices, packages, plans, policies, turning
 from acsmpd.store.database import Tx
 
@@ -45,6 +45,10 @@ class Placement:
             for wanted, rows in idle.items():
                 turning.wish(tx, rows, wanted, now.wall_ms)
             return self._place(tx, wishes, shaken, now) if wishes or shaken else None
+
+    def for_streams(self) -> set[str]:
+        """Those of `waiting` that one more service might help: of the others no quota allows more."""
+        return {instance for instance, why in self.waiting.items() if FOR_QUOTA not in why}
 
     # --- where to ----------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -55,8 +55,13 @@ def is_broken(load: LoadRow) -> bool:
     return load.parked or load.status == "ERROR"
 
 
-def groups(core: Core, tx: Tx, rules: Sequence[Policy], known: dict[str, Device]) -> list[Group]:
-    """Every package that is deployed here and whose replicas a policy counts: those this site loaded itself."""
+def groups(
+    core: Core, tx: Tx, rules: Sequence[Policy], known: dict[str, Device], waiting: Collection[str] | None
+) -> list[Group]:
+    """Every package that is deployed here and whose replicas a policy counts: those this site loaded itself.
+
+    `waiting`: the instances one more replica might help; None: all that have no place.
+    """
     abilities = packages.abilities(tx)
     scalings = _by_package(rules, abilities)
     seats: dict[Key, list[Seat]] = defaultdict(list)
@@ -68,9 +73,10 @@ def groups(core: Core, tx: Tx, rules: Sequence[Policy], known: dict[str, Device]
     if not seats:
         return []
     loads = {load.id: load for load in services.loads(tx, Load.wanted == True)}
-    waiting = _waiting(plans.unplaced_instances(tx), abilities, sorted(seats))
+    unplaced = [one for one in plans.unplaced_instances(tx) if waiting is None or one.id in waiting]
+    lacking = _waiting(unplaced, abilities, sorted(seats))
     return [
-        _group(key, scalings[key[0]], found, loads, waiting[key], known)
+        _group(key, scalings[key[0]], found, loads, lacking[key], known)
         for key, found in sorted(seats.items())
     ]
 

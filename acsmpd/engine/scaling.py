@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,8 +52,9 @@ class Change(Struct, frozen=True):
 class Scaler:
     """Cool-downs count by running time, from the last change, be it an operator's; after a restart, from that."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, waiting: Callable[[], Collection[str]] | None = None) -> None:
+        """`waiting`: the instances one more replica might help, by the last look at them; else all without a place."""
+        self._core, self._waiting = core, waiting
         self._changed: dict[Key, float] = {}
         self._seen: dict[Key, frozenset[str]] = {}
         self._short: dict[str, int] | None = None
@@ -86,7 +87,8 @@ class Scaler:
         if not any(rule.scaling is not None for rule in rules):
             return [], []
         known = devices.all_devices(tx)
-        found = replicas.groups(self._core, tx, rules, known)
+        waiting = None if self._waiting is None else self._waiting()
+        found = replicas.groups(self._core, tx, rules, known, waiting)
         before = now.mono if self._short is None else float("-inf")
         self._changed = {
             group.key: now.mono
