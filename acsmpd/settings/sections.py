@@ -387,12 +387,15 @@ class Licences(Struct, frozen=True):
         v.HoursOrNot,
         says("Running work ends so long after its licence expired; -1: it is never ended for that."),
     ] = -1
-    quota_url: Annotated[v.QuotaTemplate, says("Where an online server tells the quota of a capability.")] = (
-        "http://{server}/AuthServer/Quota/{code}"
-    )
+    quota_path: Annotated[
+        v.QuotaPath, says("Where an authorisation server tells the quota of a capability.")
+    ] = "/AuthServer/Quota/{AlgoDefCode}"
     quota_timeout_seconds: Annotated[
-        v.Seconds, says("Time for its answer; the next server is tried then.")
+        v.Seconds, says("Time for its answer; its addresses, tried in their order, share it.")
     ] = 5
+    quota_refresh_seconds: Annotated[
+        v.Seconds, says("How often each provider's default server is asked for what is loaded.")
+    ] = 60
 
 
 class Audit(Struct, frozen=True):

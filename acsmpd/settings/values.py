@@ -71,12 +71,10 @@ def is_zone(text: str) -> bool:
         return False
 
 
-def is_quota_template(text: str) -> bool:
-    """True for what becomes a web address when {server} and {code} are filled in; each stands there once."""
-    if text.count("{server}") != 1 or text.count("{code}") != 1:
-        return False
-    filled = text.replace("{server}", "host:1").replace("{code}", "code")
-    return not set("{}") & set(filled) and is_web_address(filled)
+def is_quota_path(text: str) -> bool:
+    """True for a path, with or without a query, that holds {AlgoDefCode} once."""
+    filled = text.replace("{AlgoDefCode}", "code", 1)
+    return filled != text and bool(re.fullmatch(r"/[\x21-\x7e]*", filled)) and not set("{}#\\") & set(filled)
 
 
 @lru_cache(maxsize=1)
@@ -137,6 +135,4 @@ WebAddress = Annotated[
     str, _judged("http(s)://host[:port][/path] without user, password or query", is_web_address)
 ]
 Target = Annotated[str, _judged("host:port or host:*", is_target)]
-QuotaTemplate = Annotated[
-    str, _judged("an http(s) address holding {server} and {code} once each", is_quota_template)
-]
+QuotaPath = Annotated[str, _judged("a path that begins with / and holds {AlgoDefCode} once", is_quota_path)]

@@ -149,9 +149,8 @@ def test_every_fault_is_told_at_once_with_name_value_and_allowed(tmp_path: Path)
         ),
         ("[data]\ndir = ''", 'data.dir = "": must be a path'),
         (
-            "[licences]\nquota_url = 'http://x'",
-            'licences.quota_url = "http://x": must be an http(s) address '
-            "holding {server} and {code} once each",
+            "[licences]\nquota_path = 'http://x'",
+            'licences.quota_path = "http://x": must be a path that begins with / and holds {AlgoDefCode} once',
         ),
         ('[log]\n"a b\\n" = 1', 'unknown key [log] "a b\\n": the keys here are format, level'),
     ],

@@ -126,16 +126,15 @@ def test_zones_are_those_the_system_knows() -> None:
     )
 
 
-def test_the_quota_template_holds_both_names_once() -> None:
-    assert values.is_quota_template("https://{server}/q/{code}")
+def test_the_quota_path_holds_the_capability_once() -> None:
+    good = ["/AuthServer/Quota/{AlgoDefCode}", "/{AlgoDefCode}", "/v1/q?code={AlgoDefCode}&all=1"]
+    assert all(map(values.is_quota_path, good))
     bad = [
-        "http://{server}/q",
-        "http://a/{code}",
-        "http://{server}/{code}/{code}",
-        "{server}/{code}",
-        "http://{server}/{code}/{x}",
-    ]
-    assert not any(map(values.is_quota_template, bad))
+        "", "/", "/q", "{AlgoDefCode}", "q/{AlgoDefCode}", "http://a/{AlgoDefCode}", "/{code}", "/{AlgoDefCode}/{x}",
+        "/{AlgoDefCode}/{AlgoDefCode}", "/{AlgoDefCode}#x", "/a b/{AlgoDefCode}", "/{AlgoDefCode}\n", "/中/{AlgoDefCode}",
+        "/\\{AlgoDefCode}",
+    ]  # fmt: skip
+    assert not any(map(values.is_quota_path, bad))
 
 
 def test_the_systems_zone_is_found() -> None:
