@@ -134,11 +134,36 @@ class Wire:
             return Delivered(answer.status, head.code if head else "")
         raise fault
 
+    def get(self, url: str, *, timeout_seconds: float, max_bytes: int) -> Answer:
+        """What one who is no facility answers at an address: any HTTP answer, for the caller to judge.
+
+        None at all is Temporary; an address the policy refuses, or that is none, is Permanent. `timeout_seconds`:
+        for all of it, the connection too.
+        """
+        fault: StepFault
+        try:
+            where = target(url)
+            exchange = self._line.exchange(timeout_seconds, timeout_seconds)
+            request = Request("GET", where, self._own_headers(()), None)
+            return self._through(exchange, request, _NOBODY, repeatable=True, max_bytes=max_bytes)
+        except (NotAllowed, InvalidField) as refused:
+            fault = Permanent(refused.message)
+        except LineBroken as broken:
+            fault = Temporary(f"cannot ask {where.name} within {timeout_seconds:.3g} s: {broken.reason}")
+        raise fault
+
     def close(self) -> None:
         """Close the idle lines."""
         self._line.close()
 
     def _ask(self, request: Request, peer: Peer, repeatable: bool, seconds: float | None) -> Answer:
+        whole = self._read_seconds if seconds is None else seconds
+        exchange = self._line.exchange(whole, self._connect_seconds + whole, trusted=peer.trusted)
+        return self._through(exchange, request, peer, repeatable=repeatable, max_bytes=self._answer_max_bytes)
+
+    def _through(
+        self, exchange: Exchange, request: Request, peer: Peer, *, repeatable: bool, max_bytes: int
+    ) -> Answer:
         """The answer, by an idle line where a repeat does no harm.
 
         The peer may close an idle line in the very moment we use it. Such a call is repeated on a new line,
@@ -146,20 +171,20 @@ class Wire:
         """
         from acsmpd.wire.session import open_session
 
-        whole = self._read_seconds if seconds is None else seconds
-        exchange = self._line.exchange(whole, self._connect_seconds + whole, trusted=peer.trusted)
         if not peer.trusted:
             self._line.judge(request.where)
         rested = self._line.take(request.where, peer.pin, peer.trusted) if repeatable else None
         if rested is not None:
             try:
-                return self._attempt(rested, exchange, request, peer)
+                return self._attempt(rested, exchange, request, peer, max_bytes)
             except LineBroken:
                 if exchange.timed_out:
                     raise
-        return self._attempt(open_session(request.where, peer.pin), exchange, request, peer)
+        return self._attempt(open_session(request.where, peer.pin), exchange, request, peer, max_bytes)
 
-    def _attempt(self, session: Session, exchange: Exchange, request: Request, peer: Peer) -> Answer:
+    def _attempt(
+        self, session: Session, exchange: Exchange, request: Request, peer: Peer, max_bytes: int
+    ) -> Answer:
         from acsmpd.wire.session import send
 
         whole = False
@@ -167,7 +192,7 @@ class Wire:
             response = send(
                 session, exchange, request.method, request.where.url, request.headers, request.body
             )
-            answer = self._read(response, exchange)
+            answer = _read(response, exchange, max_bytes)
             whole = answer.body is not None
         finally:
             if whole:
@@ -175,27 +200,6 @@ class Wire:
             else:
                 session.close()
         return answer
-
-    def _read(self, response: requests.Response, exchange: Exchange) -> Answer:
-        """The answer, its body None when more than the cap came or not all did."""
-        from acsmpd.wire.session import read_block
-
-        blocks: list[bytes] = []
-        size = 0
-        try:
-            while size <= self._answer_max_bytes:
-                block = read_block(response, exchange, _BLOCK_BYTES)
-                if not block:
-                    return Answer(response.status_code, b"".join(blocks))
-                blocks.append(block)
-                size += len(block)
-        except LineBroken as broken:
-            response.close()
-            return Answer(
-                response.status_code, None, f"it answered HTTP {response.status_code}, then {broken.reason}"
-            )
-        response.close()
-        return Answer(response.status_code, None, f"its answer is longer than {self._answer_max_bytes} bytes")
 
     def _headers(self, peer: Peer, message: Message | None) -> dict[str, str]:
         headers = self._own_headers(peer.via)
@@ -218,6 +222,28 @@ class Wire:
             "Via": ", ".join(f"1.1 {code}" for code in passed),
             "X-Request-ID": given if _REQUEST_ID_FORM.fullmatch(given) else str(uuid.uuid4()),
         }
+
+
+def _read(response: requests.Response, exchange: Exchange, max_bytes: int) -> Answer:
+    """The answer, its body None when more than the cap came or not all did."""
+    from acsmpd.wire.session import read_block
+
+    blocks: list[bytes] = []
+    size = 0
+    try:
+        while size <= max_bytes:
+            block = read_block(response, exchange, _BLOCK_BYTES)
+            if not block:
+                return Answer(response.status_code, b"".join(blocks))
+            blocks.append(block)
+            size += len(block)
+    except LineBroken as broken:
+        response.close()
+        return Answer(
+            response.status_code, None, f"it answered HTTP {response.status_code}, then {broken.reason}"
+        )
+    response.close()
+    return Answer(response.status_code, None, f"its answer is longer than {max_bytes} bytes")
 
 
 _NOBODY = Peer(code="", family=Family.NONE, url="", auth="none")

@@ -130,8 +130,10 @@ def test_the_quota_path_holds_the_capability_once() -> None:
     good = ["/AuthServer/Quota/{AlgoDefCode}", "/{AlgoDefCode}", "/v1/q?code={AlgoDefCode}&all=1"]
     assert all(map(values.is_quota_path, good))
     bad = [
-        "", "/", "/q", "{AlgoDefCode}", "q/{AlgoDefCode}", "http://a/{AlgoDefCode}", "/{code}", "/{AlgoDefCode}/{x}",
-        "/{AlgoDefCode}/{AlgoDefCode}", "/{AlgoDefCode}#x", "/a b/{AlgoDefCode}", "/{AlgoDefCode}\n", "/中/{AlgoDefCode}",
+        "", "/", "/q", "{AlgoDefCode}", "q/{AlgoDefCode}", "http://a/{AlgoDefCode}", "/{code}",
+        "/{AlgoDefCode}/{x}",
+        "/{AlgoDefCode}/{AlgoDefCode}", "/{AlgoDefCode}#x", "/a b/{AlgoDefCode}", "/{AlgoDefCode}\n",
+        "/中/{AlgoDefCode}",
         "/\\{AlgoDefCode}",
     ]  # fmt: skip
     assert not any(map(values.is_quota_path, bad))
