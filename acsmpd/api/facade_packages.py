@@ -117,7 +117,7 @@ def _fetch(tx: Tx, asked: AlgoFilePackageRequest, origin: str, now_ms: int) -> N
         raise faults.SlowDown(
             f"cannot fetch more than {MOST_FETCHES} packages at once for {origin}", retry_after_seconds=60
         )
-    asks.put(tx, str(uuid.uuid4()), "package", asked.algo_file_package_id, arguments, now_ms)
+    asks.put(tx, str(uuid.uuid4()), asks.PACKAGE, asked.algo_file_package_id, arguments, now_ms)
 
 
 @handles("cad.delete_algo_file_package")

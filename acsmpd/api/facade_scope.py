@@ -61,7 +61,7 @@ def other_holder(tx: Tx, origin: str, package: dict[str, Any]) -> str | None:
 
 def fetches(tx: Tx, origin: str, package_id: str | None = None) -> list[dict[str, Any]]:
     """The fetches of packages this origin asked for, newest first."""
-    query = Ask.select().where(Ask.kind == "package").order_by(Ask.created_ms.desc())
+    query = Ask.select().where(Ask.kind == asks.PACKAGE).order_by(Ask.created_ms.desc())
     rows = tx.rows(query if package_id is None else query.where(Ask.subject == package_id))
     return [row for row in rows if (row["arguments"].get("Origin") or "") == origin]
 

@@ -99,7 +99,7 @@ def _import_url(platform: Platform, call: Call, form: AlgoFilePackageForm) -> Re
     platform.egress.judge_url(form.url)
     ask_id = str(uuid.uuid4())
     with platform.store.write() as tx:
-        asks.put(tx, ask_id, "package", form.url, {"Url": form.url, "MD5": form.md5}, call.now.wall_ms)
+        asks.put(tx, ask_id, asks.PACKAGE, form.url, {"Url": form.url, "MD5": form.md5}, call.now.wall_ms)
     platform.wake()
     given = call.query.get("Wait")
     seconds = wait_seconds(given) if given else float(platform.settings.packages.url_wait_seconds)
@@ -159,7 +159,7 @@ def cancel_import(platform: Platform, call: Call) -> Reply:
 
 def _import(tx: Tx, ask_id: str) -> dict[str, Any]:
     row = asks.get(tx, ask_id)
-    if row is None or row["kind"] != "package":
+    if row is None or row["kind"] != asks.PACKAGE:
         raise faults.NotFound(f"no import {ask_id}")
     return row
 

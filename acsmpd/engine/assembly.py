@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from acsmpd.drivers.upstream import Upstream
-from acsmpd.engine.asks import Asks
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.deployments import Deployments
 from acsmpd.engine.engine import Engine
+from acsmpd.engine.fetches import Fetches
 from acsmpd.engine.hours import Hours
 from acsmpd.engine.housekeeping import Housekeeping
 from acsmpd.engine.imports import Importer
@@ -72,7 +72,7 @@ class Assembly:
             self._deployments,
             observations,
             Statuses(core, placement),
-            Asks(core, fetches, downloader, intake, importer),
+            Fetches(core, fetches, downloader, intake, importer),
             Relay(core, posts, wire),
             self.upstreams,
             self._housekeeping,

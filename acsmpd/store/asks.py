@@ -9,6 +9,8 @@ from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Ask
 
+PACKAGE, QUOTA = "package", "quota"
+"""Kinds: a package to be fetched from an address, and what an authorisation server says of a capability."""
 WAITING = ("open", "running", "withdrawn")
 """States without a final answer; `withdrawn`: under way and not wanted any more, until it has really stopped."""
 
@@ -31,8 +33,9 @@ def is_open(tx: Tx, ask_id: str) -> bool:
     return row is not None and row["state"] in WAITING
 
 
-def waiting(tx: Tx) -> list[dict[str, Any]]:
-    return tx.rows(Ask.select().where(Ask.state.in_(WAITING)).order_by(Ask.created_ms))
+def waiting(tx: Tx, kind: str) -> list[dict[str, Any]]:
+    """The oldest first."""
+    return tx.rows(Ask.select().where(Ask.kind == kind, Ask.state.in_(WAITING)).order_by(Ask.created_ms))
 
 
 def change(tx: Tx, ask_id: str, now_ms: int, **values: Any) -> None:

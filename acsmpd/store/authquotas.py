@@ -12,9 +12,6 @@ from acsmpd.store.database import Tx
 from acsmpd.store.rows import struct, structs
 from acsmpd.store.tables import Ask, AuthQuota
 
-KIND = "quota"
-"""Of the stored questions that are put to authorisation servers."""
-
 
 class Known(Struct, frozen=True):
     """What is known of one capability at one server.
@@ -49,12 +46,12 @@ def get(tx: Tx, server_id: int, capability: str) -> Known | None:
 def ask(tx: Tx, server_id: int, capability: str, now_ms: int) -> str:
     """Have the engine ask the server, unless it is about to; gives the id of the stored question."""
     subject = f"{server_id}/{capability}"
-    same = (Ask.kind == KIND, Ask.subject == subject, Ask.state.in_(asks.WAITING))
+    same = (Ask.kind == asks.QUOTA, Ask.subject == subject, Ask.state.in_(asks.WAITING))
     row = tx.row(Ask.select(Ask.id).where(*same))
     if row is not None:
         return str(row["id"])
     ask_id = str(uuid.uuid4())
-    asks.put(tx, ask_id, KIND, subject, {"Server": server_id, "Capability": capability}, now_ms)
+    asks.put(tx, ask_id, asks.QUOTA, subject, {"Server": server_id, "Capability": capability}, now_ms)
     return ask_id
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from acsmpd.engine.asks import Asks
+from acsmpd.engine.fetches import Fetches
 from acsmpd.engine.lanes import Lanes
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.store import asks
@@ -29,11 +29,11 @@ class Fetcher:
         self.works, self.desk = works, Desk(works)
         self.lanes = Lanes("fetch", 4, 2, works.core.wake)
         downloader = Downloader(EgressPolicy(["127.0.0.1:*"]), 5.0, 5.0)
-        self.duty = Asks(works.core, self.lanes, downloader, self.desk.intake, self.desk.importer)
+        self.duty = Fetches(works.core, self.lanes, downloader, self.desk.intake, self.desk.importer)
 
     def ask(self, url: str, ask_id: str = "ask-1", **arguments: str) -> None:
         with self.works.store.write() as tx:
-            asks.put(tx, ask_id, "import", url, {"Url": url, **arguments}, NOW)
+            asks.put(tx, ask_id, "package", url, {"Url": url, **arguments}, NOW)
 
     def row(self, ask_id: str = "ask-1") -> dict[str, Any]:
         with self.works.store.read() as tx:

@@ -148,7 +148,7 @@ def test_a_cancel_outlives_a_restart(tmp_path: Path) -> None:
         one.stop()
         store = Store(one.data / "acsmpd.db").open()
         with store.write() as tx:
-            [row] = asks.waiting(tx)
+            [row] = asks.waiting(tx, "package")
             asks.withdraw(tx, row, 1, 40901, "the import was cancelled")
         store.close()
         one.start()

@@ -109,7 +109,8 @@ def test_a_question_is_waiting_until_it_is_answered(store: Store) -> None:
         asks.change(tx, "early", NOW + 1, state="running", received=5, size=10)
         asks.change(tx, "done", NOW + 1, state="done", answer={"ID": "1"})
         asks.change(tx, "failed", NOW + 1, state="failed", answer={"Code": 50401})
-        assert [row["id"] for row in asks.waiting(tx)] == ["early", "late"]
+        assert [row["id"] for row in asks.waiting(tx, "import")] == ["early", "late"]
+        assert asks.waiting(tx, "quota") == []
         row = asks.get(tx, "early")
         assert row is not None
         assert (row["received"], row["size"], row["changed_ms"], row["arguments"]) == (
@@ -119,7 +120,7 @@ def test_a_question_is_waiting_until_it_is_answered(store: Store) -> None:
         assert asks.trim(tx, Shown(NOW + 1, NOW + 9), 9) == 0
         last = Shown(NOW + 2, NOW + 9)
         assert [asks.trim(tx, last, 1) for _ in range(3)] == [1, 1, 0], "as many as one asks for"
-        assert [row["id"] for row in asks.waiting(tx)] == ["early", "late"]
+        assert [row["id"] for row in asks.waiting(tx, "import")] == ["early", "late"]
 
 
 # --- facts -------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from acsmpd import faults
-from acsmpd.engine.asks import Asks
 from acsmpd.engine.assembly import FETCHES, FETCHES_PER_ORIGIN
+from acsmpd.engine.fetches import Fetches
 from acsmpd.engine.imports import Importer
 from acsmpd.engine.lanes import Lanes
 from acsmpd.packages.bytestream import Limits
@@ -73,7 +73,7 @@ class Bench:
         intake = Intake(folder / "packages", 1 << 28, 1)
         importer = Importer(core.store, intake, limits, core.clock, timezone.utc, "1" * 20)
         downloader = Downloader(EgressPolicy(["127.0.0.1:*"]), 5, 5)
-        self.asks = Asks(core, self.lanes, downloader, intake, importer)
+        self.asks = Fetches(core, self.lanes, downloader, intake, importer)
 
     def ask(self, subject: str, origin: str, path: str = "/slow") -> None:
         arguments = {"Url": f"http://127.0.0.1:{self.source.port}{path}", "Origin": origin}

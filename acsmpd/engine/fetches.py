@@ -1,4 +1,4 @@
-"""The duty of answering stored questions: a package fetched from an address (tables 1 and 2 of Part 4).
+"""The duty of fetching packages from addresses, which are stored questions (tables 1 and 2 of Part 4).
 
 Downloads go to the packages folder as they arrive; what was begun is bounded in time, size and tries, and
 ends within two seconds when it is withdrawn.
@@ -30,8 +30,8 @@ DEADLINE_SECONDS = 6 * 3600.0
 PROGRESS_SECONDS = 1.0
 
 
-class Asks:
-    """Takes open asks one lane each and writes the answer or the fault.
+class Fetches:
+    """Takes open questions for packages one lane each and writes the answer or the fault.
 
     One at a time fetches a package; how many fetch for one origin is the lanes' bound of a device.
     """
@@ -45,7 +45,7 @@ class Asks:
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
-            open_asks = asks.waiting(tx)
+            open_asks = asks.waiting(tx, asks.PACKAGE)
         wanted = {row["id"] for row in open_asks if row["state"] != "withdrawn"}
         for ask_id, unwanted in list(self._under_way.items()):
             if ask_id not in wanted:
