@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import click
 
 from acsmpd import faults, logs, offline
 from acsmpd.clock import Clock
+from acsmpd.licensing.manifest import folder_of, granted
 from acsmpd.settings import Settings, SettingsFault, find_config, load
 from acsmpd.version import VERSION
 
@@ -221,6 +224,80 @@ def package_check(file: str) -> None:
     )
     for ability in manifest.abilities:
         click.echo(f"  {ability.code}  {ability.name}  {','.join(ability.event_ids)}")
+
+
+# --- licences -----------------------------------------------------------------------------------------------
+
+
+@cli.group("license")
+def licence() -> None:
+    """Licence files of providers."""
+
+
+@licence.command("import")
+@click.argument("path", metavar="FILE|FOLDER", type=click.Path())
+@click.option("--provider", default="", help="Who issued the licence; required for a file.")
+@click.option(
+    "--device", default="", help="The computility it is bound to, 20 digits; without it, it is shared."
+)
+@click.option("--ability", "abilities", multiple=True, metavar="CODE=N", help="N streams for a capability.")
+@click.option("--expire", default="", metavar="TIME", help='"YYYY-MM-DD hh:mm:ss", when it ends.')
+@click.option("--dry-run", is_flag=True, help="Judge everything, write nothing.")
+@click.pass_context
+def licence_import(ctx: click.Context, /, path: str, dry_run: bool, **words: Any) -> None:
+    """Import a licence file, or all that the manifest.csv of a folder names, with the daemon running or not.
+
+    A line of manifest.csv is file,provider,device,CODE=N,CODE=N,... What is there already is not imported twice.
+    """
+    settings, place = settings_of(ctx), Path(path)
+    if not place.is_dir():
+        outcome = offline.import_licence(settings, Clock(), place, _fields(**words), dry_run=dry_run)
+        if outcome.state == offline.FAILED:
+            click.echo(printable(f"failed: {path}: {outcome.words}"), err=True)
+            sys.exit(1)
+        click.echo(printable(f"{outcome.state}: {path}{outcome.words and ' as ' + outcome.words}"))
+        return
+    if any(words.values()):
+        raise click.UsageError(
+            "--provider, --device, --ability and --expire go with one file; a folder has a manifest"
+        )
+    try:
+        folder = folder_of(place)
+    except faults.InvalidField as fault:
+        raise click.UsageError(fault.message) from fault
+    _show(offline.import_licences(settings, Clock(), folder, dry_run=dry_run), dry_run)
+
+
+def _fields(provider: str, device: str, abilities: tuple[str, ...], expire: str) -> dict[str, Any]:
+    given: dict[str, Any] = {"Provider": provider, "DeviceID": device, "ExpireTime": expire}
+    if abilities:
+        given["AbilityAuths"] = [granted(one) for one in abilities]
+    return given
+
+
+def _show(outcomes: Iterable[offline.Outcome], dry_run: bool) -> None:
+    """The table of scripts/import-licenses.sh; exit code 1 when one failed."""
+    count: Counter[str] = Counter()
+    for one in outcomes:
+        count[one.state] += 1
+        click.echo(printable(f"{one.state:<18} {one.number:4d}  {one.file}  {one.words}"))
+    shown = [offline.IMPORTED, offline.KNOWN, offline.FAILED, *([offline.WOULD] if dry_run else [])]
+    click.echo("\n" + ", ".join(f"{count[state]} {state}" for state in shown))
+    if count[offline.FAILED]:
+        sys.exit(1)
+
+
+@licence.command("list")
+@click.pass_context
+def licence_list(ctx: click.Context) -> None:
+    """Number, provider, device, abilities, end and SM3 of the licence files."""
+    for values in offline.list_licences(settings_of(ctx), Clock()):
+        click.echo("\t".join(map(printable, values)))
+
+
+def printable(text: str) -> str:
+    """A line whose signs, be they from a stick, do nothing to a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 # --- the interface ---------------------------------------------------------------------------------------------

@@ -9,14 +9,23 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import tzinfo
+from functools import partial
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct, structs
 
 from acsmpd import faults
 from acsmpd.clock import Clock
 from acsmpd.decide.upstreams import by_name
+from acsmpd.durable import disk_told
+from acsmpd.licensing import manifest
+from acsmpd.licensing.intake import judged, take_in
+from acsmpd.licensing.manifest import Folder, read_below, read_file
 from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.runtime import sandbox
 from acsmpd.runtime.values import RuntimeSettings
@@ -24,8 +33,9 @@ from acsmpd.security import keyfiles, links, passwords, seal, sm2, sm3
 from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.settings import Settings
+from acsmpd.spec import times
 from acsmpd.spec.scalars import Code20, ComputilityType
-from acsmpd.store import accounts, devices, facts, upstreams
+from acsmpd.store import accounts, devices, facts, licences, upstreams
 from acsmpd.store.database import Store
 from acsmpd.store.folder import DataFolder
 from acsmpd.store.tables import Claim
@@ -39,14 +49,38 @@ def opened(settings: Settings) -> Iterator[Store]:
     before = os.umask(0o077)  # SQLite makes its files with what the umask leaves
     try:
         folder = DataFolder(settings.data.path)
-        folder.prepare()
-        store = Store(folder.path / "acsmpd.db").open()
+        with as_owner(folder.path):
+            folder.prepare()
+            store = Store(folder.path / "acsmpd.db").open()
         try:
             yield store
         finally:
             store.close()
     finally:
         os.umask(before)
+
+
+@contextlib.contextmanager
+def as_owner(folder: Path) -> Iterator[None]:
+    """What root makes inside belongs to the owner of this folder, so that the daemon, which is that user, may read it;
+    others are who they are."""
+    if os.geteuid() != 0 or not folder.exists():
+        yield
+        return
+    owner, before = folder.stat(), os.getegid()
+    try:
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+    except OSError as error:
+        os.setegid(before)
+        raise faults.Internal(
+            f"cannot act as the owner of {folder}, the user {owner.st_uid}: {error.strerror}; run this as that user"
+        ) from error
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(before)
 
 
 def init(settings: Settings, clock: Clock, admin: str, password: str | None) -> str | None:
@@ -158,6 +192,92 @@ def wish_upstream(settings: Settings, clock: Clock, name: str, *, join: bool) ->
         raise faults.NotFound(f"no upstream {name} in the settings; there are: {', '.join(known) or 'none'}")
     with opened(settings) as store, store.write() as tx:
         upstreams.wish(tx, name, clock.now().wall_ms, join=join)
+
+
+# --- licences -------------------------------------------------------------------------------------------
+
+
+class Outcome(Struct, frozen=True):
+    """What came of one licence file, in the words of scripts/import-license.sh."""
+
+    state: str
+    words: str
+    file: str = ""
+    number: int = 0
+    """Its line in the manifest"""
+
+
+IMPORTED, KNOWN, FAILED, WOULD = "imported", "there already", "failed", "would be imported"
+
+
+def import_licence(
+    settings: Settings, clock: Clock, file: Path, fields: dict[str, Any], *, dry_run: bool
+) -> Outcome:
+    """One file, with what is said of it as in table E.1. A dry run judges it and opens nothing else."""
+    with _licence_store(settings, dry_run) as store:
+        return _brought(settings, clock, store, lambda: read_file(file), fields)
+
+
+def import_licences(settings: Settings, clock: Clock, folder: Folder, *, dry_run: bool) -> Iterator[Outcome]:
+    """All of a folder, line by line of its manifest.csv."""
+    with _licence_store(settings, dry_run) as store:
+        for line in manifest.lines(folder.raw):
+            outcome = Outcome(FAILED, line.fault)
+            if not line.fault:
+                read = partial(read_below, folder.root, line.file)
+                outcome = _brought(settings, clock, store, read, line.fields)
+            yield structs.replace(outcome, file=line.file, number=line.number)
+
+
+@contextlib.contextmanager
+def _licence_store(settings: Settings, dry_run: bool) -> Iterator[Store | None]:
+    """None in a dry run. Nobody would look into a data directory that is made here by a wrong setting."""
+    path = settings.data.path.absolute()
+    with disk_told(f"use {path} as data directory"):
+        is_there = (path / "acsmpd.db").exists()
+    if not is_there:
+        raise faults.NotFound(
+            f"{path} is no data directory of an acsmpd: name its settings by --config, or make it by acsmpd init"
+        )
+    if dry_run:
+        yield None
+        return
+    with opened(settings) as store:
+        yield store
+
+
+def _brought(
+    settings: Settings, clock: Clock, store: Store | None, read: Callable[[], bytes], fields: dict[str, Any]
+) -> Outcome:
+    try:
+        licence = judged(read(), fields, settings.site.zone)
+        if store is None:
+            return Outcome(WOULD, "")
+        data, now_ms = settings.data.path.absolute(), clock.now().wall_ms
+        with as_owner(data):
+            taken = take_in(store, data, licence, now_ms, min_free_bytes=settings.data.min_free_bytes)
+    except faults.Fault as fault:
+        return Outcome(FAILED, fault.message)
+    words = "; ".join((f"licence {taken.number}", *taken.said))
+    return Outcome(KNOWN if taken.was_there else IMPORTED, words)
+
+
+def list_licences(settings: Settings, clock: Clock) -> list[tuple[str, ...]]:
+    """Number, provider, device, abilities, when it ends, SM3; "-" where nothing is said."""
+    with _licence_store(settings, dry_run=False) as store:
+        assert store is not None  # noqa: S101  (this is no dry run)
+        with store.read() as tx:
+            latest = licences.latest_ms(tx, clock.now().wall_ms)
+            return [_shown(row, settings.site.zone, latest) for row in licences.rows(tx)]
+
+
+def _shown(row: dict[str, Any], zone: tzinfo, latest: int) -> tuple[str, ...]:
+    abilities = ",".join(f"{code}={quota}" for code, quota in (row["abilities"] or {}).items())
+    ends = times.written(row["expire_ms"], zone) or ""
+    if licences.is_over(row, latest):
+        ends += " (expired)"
+    values = (str(row["id"]), row["provider"], row["device"], abilities, ends, row["sm3"])
+    return tuple(value or "-" for value in values)
 
 
 def examine(settings: Settings, clock: Clock) -> Iterator[tuple[str, bool, str]]:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import uuid
 from typing import Any
-
-import msgspec
-from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.api.call import Call, Reply
@@ -16,74 +10,34 @@ from acsmpd.api.filters import created_between
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide import quotas
-from acsmpd.durable import disk_told, free_bytes, replace_file
+from acsmpd.licensing import files, intake
 from acsmpd.model import needs_authorisation
 from acsmpd.packages.multipart import multipart_parts
-from acsmpd.security.sm3 import sm3_hex
 from acsmpd.spec import times
 from acsmpd.spec.json_text import decode
 from acsmpd.spec.messages import licenses as messages
 from acsmpd.spec.messages.authservers import AuthQuota
-from acsmpd.spec.operation import MIB
-from acsmpd.spec.reading import read_strict
-from acsmpd.store import devices, licences, packages
+from acsmpd.store import licences, packages
 from acsmpd.store.database import Tx
 from acsmpd.store.quotas import authorised
 from acsmpd.store.tables import License as Row
 
-MAX_BYTES = 2 * MIB
-"""A licence file (table E.1: 2 MB)."""
-_FILES = threading.Lock()
-"""A file is taken in, or away, together with its row: the same content may be deleted and imported at once."""
 _FIELDS = {name.casefold(): name for name in ("Provider", "DeviceID", "ExpireTime", "ID", "CreatedDate")}
-
-
-class _Form(Struct, frozen=True):
-    """What the form holds: the licence without its file, and the file."""
-
-    licence: messages.License
-    content: bytes
 
 
 @handles("acsmp.import_license")
 def import_license(platform: Platform, call: Call) -> Reply:
     """The same file for the same computility once more is the same licence, with what is given of it now."""
-    form = _form(call)
-    asked, now = form.licence, call.now.wall_ms
-    abilities = None
-    if asked.ability_auths is not None:
-        abilities = _abilities(asked.ability_auths)
-    sm3, device = sm3_hex(form.content), asked.device_id or ""
-    path = f"{licences.FOLDER}/{sm3}"
-    values = {
-        "abilities": abilities, "expire_ms": times.read(asked.expire_time, platform.zone, "ExpireTime"),
-        "path": path, "size": len(form.content),
-    }  # fmt: skip
-    with _FILES:
-        _keep(platform, path, form.content)
-        number, warning = _put(platform, sm3, asked.provider, device, values, now)
+    content, fields = _form(call)
+    licence = intake.judged(content, fields, platform.zone)
+    free = platform.settings.data.min_free_bytes
+    taken = intake.take_in(platform.store, platform.data, licence, call.now.wall_ms, min_free_bytes=free)
     platform.wake()
-    return Reply(number, object=str(number), warning=warning)
+    return Reply(taken.number, object=str(taken.number), warning="; ".join(taken.said))
 
 
-def _put(
-    platform: Platform, sm3: str, provider: str, device: str, values: dict[str, Any], now_ms: int
-) -> tuple[int, str]:
-    """The number of the licence, and what is to be said of it."""
-    with platform.store.write() as tx:
-        known = licences.same(tx, sm3, provider, device)
-        if known is not None:
-            number = int(known["id"])
-            licences.change(tx, number, **values)
-        else:
-            number = licences.add(tx, provider=provider, device=device, sm3=sm3, created_ms=now_ms, **values)
-        licences.see(tx, now_ms)
-        said = ["it was there already"] if known is not None else []
-        return number, "; ".join([*said, *_unknown(tx, values["abilities"] or {}, device)])
-
-
-def _form(call: Call) -> _Form:
-    """The parts of the form, in any order. AbilityAuths is a JSON array, or comes as one JSON object a part."""
+def _form(call: Call) -> tuple[bytes | None, dict[str, Any]]:
+    """The file, and the fields; in any order. AbilityAuths is a JSON array, or comes as one JSON object a part."""
     content: bytes | None = None
     fields: dict[str, Any] = {}
     abilities: list[Any] | None = None
@@ -93,25 +47,13 @@ def _form(call: Call) -> _Form:
         if name == "file":
             if content is not None:
                 raise faults.InvalidField("File: given twice")
-            content = part.stream.read(MAX_BYTES + 1)
+            content = part.stream.read(intake.MAX_BYTES + 1)
         elif name == "abilityauths":
             given = _json(part.text())
             abilities = [*(abilities or []), *(given if isinstance(given, list) else [given])]
         else:
             fields[_FIELDS.get(name, part.name[:64])] = part.text()
-    if content is None:
-        raise faults.MissingField("File: the licence file is required")
-    if not content:
-        raise faults.InvalidField("File: is empty")
-    if len(content) > MAX_BYTES:
-        raise faults.TooLarge(f"File: has more than {MAX_BYTES} bytes")
-    known = {name: fields[name] for name in ("Provider", "DeviceID", "ExpireTime") if fields.get(name)}
-    if abilities is not None:
-        known["AbilityAuths"] = abilities
-    licence, _ignored = read_strict(messages.License, msgspec.json.encode(known))
-    if not licence.provider.strip():
-        raise faults.InvalidField("Provider: must not be empty")
-    return _Form(licence, content)
+    return content, {**fields, "AbilityAuths": abilities}
 
 
 def _json(text: str) -> Any:
@@ -121,42 +63,11 @@ def _json(text: str) -> Any:
         raise faults.InvalidField(f"AbilityAuths: is no JSON: {fault.message}") from fault
 
 
-def _abilities(given: list[messages.AbilityAuth]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for place, one in enumerate(given):
-        if one.algo_def_code in found:
-            raise faults.InvalidField(
-                f"$.AbilityAuths[{place}].AlgoDefCode: {one.algo_def_code} stands twice"
-            )
-        found[one.algo_def_code] = one.quota
-    return found
-
-
-def _keep(platform: Platform, path: str, content: bytes) -> None:
-    """The file is there whole before its row; two that bring the same content write the same."""
-    final = platform.data / path
-    with disk_told("keep the licence file"):
-        final.parent.mkdir(mode=0o700, exist_ok=True)
-        if free_bytes(final.parent) < platform.settings.data.min_free_bytes + len(content):
-            raise faults.NoSpace("cannot keep the licence file: no space left")
-        if not final.exists():
-            replace_file(final, final.with_name(f".{uuid.uuid4().hex}.part"), content)
-
-
-def _unknown(tx: Tx, abilities: dict[str, int], device: str) -> list[str]:
-    """What is not known yet; packages and devices may come later."""
-    unknown = sorted(abilities.keys() - packages.holders(tx, sorted(abilities)).keys())
-    said = [f"no imported package has {', '.join(unknown)}"] if unknown else []
-    if device and devices.get(tx, device) is None:
-        said.append(f"no computility {device} is known")
-    return said
-
-
 @handles("acsmp.delete_license")
 def delete(platform: Platform, call: Call) -> Reply:
     """Refused while services were given it, unless ?Force=true; those run on."""
     number = call.path["ID"]
-    with _FILES:
+    with files.held(platform.data):
         with platform.store.write() as tx:
             row = _row(tx, number)
             losing = licences.services_with(tx, row, call.now.wall_ms)
@@ -168,8 +79,7 @@ def delete(platform: Platform, call: Call) -> Reply:
             licences.drop(tx, number)
             is_loose = row["path"] not in licences.paths(tx)
         if is_loose:
-            with contextlib.suppress(OSError):  # the next start sweeps it away
-                (platform.data / row["path"]).unlink()
+            files.drop(platform.data, row["path"])
     platform.wake()
     return Reply(object=str(number))
 

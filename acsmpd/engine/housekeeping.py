@@ -6,7 +6,6 @@ The scheduler goes by the local time of day: when that is set, or the zone's sum
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from peewee import fn
 from acsmpd import faults
 from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS, STEP_MS, Moment, Shown
 from acsmpd.engine.core import Core
+from acsmpd.licensing import files
 from acsmpd.store import accounts, alarms, asks, facts, ledger, licences, pipelines, plans, results
 from acsmpd.store.database import JOURNAL_LIMIT_BYTES, Tx
 from acsmpd.store.rows import is_past
@@ -65,18 +65,12 @@ class Housekeeping:
         with self._core.store.write() as tx:
             told = facts.get(tx, STEPS)
             accounts.move_deadlines(tx, now.wall_ms, 0)
-            known = licences.paths(tx)
         if told:
             self._core.clock.steps.resume(now, told)
-        self._sweep_licences(known)
+        self._wrapped(self._sweep_licences)
 
-    def _sweep_licences(self, known: set[str]) -> None:
-        """Files that no licence is: halves of an import, and those of deleted ones."""
-        folder = self._core.data / licences.FOLDER
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.relative_to(self._core.data).as_posix() not in known:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+    def _sweep_licences(self) -> None:
+        files.sweep(self._core.store, self._core.data)
 
     def ensure(self, now: Moment) -> float:
         self._follow_clock(now)

@@ -1,0 +1,1 @@
+"""Licence files taken in: judged, kept and entered by one rule, whoever brings them."""
