@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from acsmpd.security.sm3 import sm3_hex
+from tests.support.shells import BUSYBOX, DASH, SHELLS, path_of, words_of
 from tests.support.site import Site
 from tests.support.state import drop_licences
 from tests.support.wait import wait_until
@@ -19,7 +20,6 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 ONE, MANY = "import-license.sh", "import-licenses.sh"
 DEVICE = "11010000005050000001"
 TWO_MB = 2 * 1024 * 1024
-SHELLS = [["dash"], ["bash", "--posix"]]
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def environ(site: Site, **more: str) -> dict[str, str]:
 
 
 def told(
-    site: Site, *words: str | Path, shell: list[str] = SHELLS[0], environment: dict[str, str] | None = None
+    site: Site, *words: str | Path, shell: str = DASH, environment: dict[str, str] | None = None
 ) -> tuple[int, str]:
     """Exit code, and everything that was said."""
     name, *rest = words
     done = subprocess.run(
-        [*shell, str(SCRIPTS / name), *map(str, rest)], capture_output=True, text=True, timeout=120,
-        env=environ(site) if environment is None else environment,
+        [*words_of(shell), str(SCRIPTS / name), *map(str, rest)], capture_output=True, text=True, timeout=120,
+        env=environment or environ(site, PATH=path_of(shell, site.data.parent, "curl")),
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
@@ -67,10 +67,8 @@ def put(folder: Path, name: str, content: bytes = b"a licence") -> Path:
 # --- one file ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=["dash", "bash"])
-def test_a_file_is_imported_once_with_all_that_is_said_of_it(
-    site: Site, stick: Path, shell: list[str]
-) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_file_is_imported_once_with_all_that_is_said_of_it(site: Site, stick: Path, shell: str) -> None:
     path = put(stick, 'a "b";c,d.lic', content := b"\x00\xff\r\nlicence")
     words = [
         ONE, "--provider", "@厂家;a=b", "--device", DEVICE, "--ability", "FIRE-1=16", "--ability", "烟=004",
@@ -130,10 +128,11 @@ def test_the_key_comes_from_a_file_and_is_on_no_command_line(site: Site, stick: 
         (["--provider", "P", "--expire", "soon"], b"x", "ExpireTime"),
     ],
 )
+@pytest.mark.parametrize("shell", [DASH, BUSYBOX])
 def test_what_cannot_be_imported_is_refused_with_the_reason(
-    site: Site, stick: Path, words: list[str], content: bytes, reason: str
+    site: Site, stick: Path, words: list[str], content: bytes, reason: str, shell: str
 ) -> None:
-    code, said = told(site, ONE, *words, put(stick, "a.lic", content))
+    code, said = told(site, ONE, *words, put(stick, "a.lic", content), shell=shell)
     assert code == 1, said
     assert said.startswith("failed: ")
     assert reason in said
@@ -163,18 +162,19 @@ def test_a_wrong_key_no_daemon_and_somebody_else(site: Site, stick: Path) -> Non
         [MANY], [MANY, "a", "b"], [MANY, "--nonsense", "a"], [MANY, "/nowhere"], [MANY, "/"],
     ],
 )  # fmt: skip
-def test_wrong_usage_is_two_and_shows_the_usage(site: Site, words: list[str]) -> None:
-    code, said = told(site, *words)
+@pytest.mark.parametrize("shell", [DASH, BUSYBOX])
+def test_wrong_usage_is_two_and_shows_the_usage(site: Site, words: list[str], shell: str) -> None:
+    code, said = told(site, *words, shell=shell)
     assert code == 2, said
     assert f"usage: {words[0]}" in said
-    assert told(site, words[0], "--help")[0] == 0
+    assert told(site, words[0], "--help", shell=shell)[0] == 0
 
 
 # --- a folder ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=["dash", "bash"])
-def test_a_folder_is_imported_as_its_manifest_says(site: Site, stick: Path, shell: list[str]) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_folder_is_imported_as_its_manifest_says(site: Site, stick: Path, shell: str) -> None:
     names = ["one.lic", "两 路.lic", "c,d.lic", "sub/e.lic"]
     (stick / "sub").mkdir()
     for place, name in enumerate(names):
@@ -201,7 +201,8 @@ def test_a_folder_is_imported_as_its_manifest_says(site: Site, stick: Path, shel
     assert len(licences(site)) == 4
 
 
-def test_lines_that_cannot_be_fail_alone_and_say_why(site: Site, stick: Path) -> None:
+@pytest.mark.parametrize("shell", [DASH, BUSYBOX])
+def test_lines_that_cannot_be_fail_alone_and_say_why(site: Site, stick: Path, shell: str) -> None:
     put(stick, "good.lic")
     put(stick.parent, "outside.lic", b"secret")
     (stick / "link.lic").symlink_to(stick.parent / "outside.lic")
@@ -216,7 +217,7 @@ def test_lines_that_cannot_be_fail_alone_and_say_why(site: Site, stick: Path) ->
         "-rf,P": "is no file",
     }  # fmt: skip
     (stick / "manifest.csv").write_text("\n".join(lines))
-    code, said = told(site, MANY, stick)
+    code, said = told(site, MANY, stick, shell=shell)
     assert code == 1
     rows = said.splitlines()
     for row, reason in zip(rows, lines.values(), strict=False):
@@ -224,14 +225,15 @@ def test_lines_that_cannot_be_fail_alone_and_say_why(site: Site, stick: Path) ->
     assert rows[-1] == "1 imported, 1 there already, 11 failed"
 
 
-def test_killed_in_the_middle_and_run_again_all_are_there_once(site: Site, stick: Path) -> None:
+@pytest.mark.parametrize("shell", [DASH, BUSYBOX])
+def test_killed_in_the_middle_and_run_again_all_are_there_once(site: Site, stick: Path, shell: str) -> None:
     names = [f"{number}.lic" for number in range(60)]
     for name in names:
         put(stick, name, name.encode())
     (stick / "manifest.csv").write_text("".join(f"{name},P,,FIRE=1\n" for name in names))
     running_one = subprocess.Popen(
-        ["dash", str(SCRIPTS / MANY), str(stick)], env=environ(site), stdout=subprocess.DEVNULL,
-        start_new_session=True,
+        [*words_of(shell), str(SCRIPTS / MANY), str(stick)], stdout=subprocess.DEVNULL, start_new_session=True,
+        env=environ(site, PATH=path_of(shell, site.data.parent, "curl")),
     )  # fmt: skip
     try:
         wait_until(lambda: len(licences(site)) >= 5, what="the first files to be there")
@@ -239,7 +241,7 @@ def test_killed_in_the_middle_and_run_again_all_are_there_once(site: Site, stick
         os.killpg(running_one.pid, signal.SIGKILL)
         running_one.wait(timeout=20)
     assert len(licences(site)) < len(names)
-    code, said = told(site, MANY, stick)
+    code, said = told(site, MANY, stick, shell=shell)
     assert code == 0, said
     assert len(licences(site)) == len(names)
     assert sorted(path.name for path in (site.data / "licenses").iterdir()) == sorted(
