@@ -76,7 +76,7 @@ def delete(platform: Platform, call: Call) -> Reply:
                 raise faults.Conflict(
                     f"cannot delete licence {number}: services would lose it: {named}; use ?Force=true"
                 )
-            licences.drop(tx, number)
+            licences.end(tx, number, licences.latest_ms(tx, call.now.wall_ms))
             is_loose = row["path"] not in licences.paths(tx)
         if is_loose:
             files.drop(platform.data, row["path"])

@@ -18,6 +18,8 @@ from acsmpd.model import Authorised, Claim, Grant, Source, Told
 UNDECLARED = -1
 """Nobody says how many: no limit by us."""
 
+NOTHING = Grant(is_over=True)
+
 Stream = tuple[str, str]
 """A pool and a capability."""
 
@@ -26,6 +28,8 @@ class Pool(Struct, frozen=True, kw_only=True):
     """What binds services together: licences (`grants`), else a server (`told`: capability -> what it said)."""
 
     words: str
+    provider: str = ""
+    device: str = ""  # whose own licences they are
     grants: tuple[Grant, ...] = ()
     server: int | None = None
     told: Mapping[str, Told] = MappingProxyType({})
@@ -167,24 +171,67 @@ def licensed_streams(known: Authorised, provider: str, capability: str) -> int:
     return sum(len(instances) for (_, code), instances in used.items() if code == capability)
 
 
-def _bound(known: Authorised) -> Iterator[tuple[str, str, Pool]]:
-    """(load id, name of its pool, the pool) where there is one."""
+class Surplus(NamedTuple):
+    """Instances that count in a pool, of which so many have to end."""
+
+    words: str
+    capability: str
+    instances: frozenset[str]
+    number: int
+
+
+def surplus(
+    known: Authorised, lapsed: Mapping[str, Sequence[Grant]], graced: Mapping[str, Sequence[Grant]]
+) -> list[Surplus]:
+    """What runs beyond what is left, where a licence has lapsed; where none has, nobody has to end, whatever they say.
+
+    By provider: licences whose grace has passed, and those that are over and have it still.
+    """
+    pools: dict[str, Pool] = {}
+    devices: dict[str, set[str]] = defaultdict(set)
+    by_load: dict[str, str] = {}
     for load_id, device, provider in known.loads:
         pool = _pool(known.sources[provider], device)
-        if pool is not None:
-            yield load_id, pool.words, pool
+        if pool.server is None:
+            by_load[load_id], pools[pool.words] = pool.words, pool
+            devices[pool.words].add(device)
+    _, going = used = _used(known.claims, by_load)
+    found = []
+    for (name, code), instances in used[0].items():
+        pool, here = pools[name], devices[name]
+        if not any(_concerns(one, pool, here) for one in lapsed.get(pool.provider, ())):
+            continue
+        kept = [one for one in graced.get(pool.provider, ()) if _concerns(one, pool, here)]
+        allowed, staying = total([*pool.grants, *kept], code), instances - going[name, code]
+        if allowed != UNDECLARED and len(staying) > allowed:
+            found.append(Surplus(name, code, frozenset(staying), len(staying) - allowed))
+    return found
 
 
-def _pool(source: Source, device: str) -> Pool | None:
-    """What binds a computility: licences, one of which is good; else the server; else licences that are over."""
-    here = pool_of(source.grants, device)
-    if here and (source.server is None or any(not one.is_over for one in here)):
-        own = f" for {here[0].device}" if here[0].device else ""
-        return Pool(words=f"licences of {source.provider}{own}", grants=tuple(here))
-    if source.server is not None:
-        words = f"the authorisation server of {source.provider}"
-        return Pool(words=words, server=source.server, told=source.told)
-    return None
+def _concerns(grant: Grant, pool: Pool, devices: Collection[str]) -> bool:
+    """Whether the licence was, or would be, of that pool."""
+    return grant.device in devices if grant.device else not pool.device
+
+
+def _bound(known: Authorised) -> Iterator[tuple[str, str, Pool]]:
+    """(load id, name of its pool, the pool)."""
+    for load_id, device, provider in known.loads:
+        pool = _pool(known.sources[provider], device)
+        yield load_id, pool.words, pool
+
+
+def _pool(source: Source, device: str) -> Pool:
+    """What binds a computility: licences, one of which is good; else the server; else licences that are over, or that
+    there are none: what needs authorisation does not start without."""
+    here, provider = pool_of(source.grants, device), source.provider
+    if source.server is not None and all(one.is_over for one in here):
+        words = f"the authorisation server of {provider}"
+        return Pool(words=words, provider=provider, server=source.server, told=source.told)
+    if not here:
+        return Pool(words=f"no licence or server of {provider}", provider=provider, grants=(NOTHING,))
+    own = here[0].device
+    words = f"licences of {provider}{f' for {own}' if own else ''}"
+    return Pool(words=words, provider=provider, device=own, grants=tuple(here))
 
 
 Instances = dict[Stream, set[str]]

@@ -14,6 +14,7 @@ from acsmpd.engine.hours import Hours
 from acsmpd.engine.housekeeping import Housekeeping
 from acsmpd.engine.imports import Importer
 from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.lapses import Lapses
 from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
@@ -67,6 +68,7 @@ class Assembly:
             Hours(core),
             Rounds(core),
             Pipelines(core),
+            Lapses(core),
             placement,
             Scaler(core, placement.for_streams),
             self._deployments,

@@ -104,6 +104,11 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     package = packages.get(tx, load.package_id)
     if package is not None and not brings_own(service["env"], service["license_url"]):
         server, licence = _authorisation(core, tx, package, item.device)
+        if needs_authorisation(package["manifest"]) and not (server or licence):
+            raise Temporary(
+                f"package {package['id']} needs authorisation, and there is no good licence of {package['provider']} "
+                f"for {item.device}, and no server"
+            )
         if licence is not None:
             base = peers.base_url_for(core, _host_of(peer))
             link = peers.license_link(core, base, licence["id"], item.device)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.model import brings_own, needs_authorisation
+from msgspec import Struct
+
+from acsmpd.model import Grant, brings_own, needs_authorisation
 from acsmpd.store import facts
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, License, Load, Package, Service
 
 Row = dict[str, Any]
+THERE = License.ended_ms.is_null(True)
+"""It was not deleted."""
 FOLDER = "licenses"
 """Files below the data directory, named by their content."""
 LATEST = "licences.latest_ms"
@@ -18,34 +22,85 @@ LATEST = "licences.latest_ms"
 
 def rows(tx: Tx, *conditions: Any) -> list[Row]:
     """In the order they were imported in."""
-    return tx.rows(License.select().where(License.id > 0, *conditions).order_by(License.id))
+    return tx.rows(License.select().where(THERE, *conditions).order_by(License.id))
 
 
 def get(tx: Tx, license_id: int) -> Row | None:
-    return tx.row(License.select().where(License.id == license_id))
+    return tx.row(License.select().where(License.id == license_id, THERE))
 
 
 def same(tx: Tx, sm3: str, provider: str, device: str) -> Row | None:
     """The licence that is this very file for this computility."""
-    here = (License.sm3 == sm3, License.provider == provider, License.device == device)
-    return tx.row(License.select().where(*here))
+    return tx.row(License.select().where(*_is_file(sm3, provider, device), THERE))
+
+
+def _is_file(sm3: str, provider: str, device: str) -> tuple[Any, ...]:
+    return (License.sm3 == sm3, License.provider == provider, License.device == device)
 
 
 def add(tx: Tx, **values: Any) -> int:
+    """One that was deleted and comes again had no end."""
+    which = _is_file(values["sm3"], values["provider"], values["device"])
+    tx.run(License.delete().where(*which, ~THERE))
     return int(tx.run(License.insert(**values)))
 
 
 def change(tx: Tx, license_id: int, **values: Any) -> None:
-    tx.run(License.update(**values).where(License.id == license_id))
+    tx.run(License.update(**values, lapsed=False).where(License.id == license_id))
 
 
-def drop(tx: Tx, license_id: int) -> None:
-    tx.run(License.delete().where(License.id == license_id))
+def end(tx: Tx, license_id: int, at_ms: int) -> None:
+    """It is deleted; remembered until its grace has passed. `at_ms`: the highest time ever seen."""
+    tx.run(License.update(ended_ms=at_ms).where(License.id == license_id))
+
+
+class Over(Struct, frozen=True):
+    """A licence that gives nothing any more, since `since_ms` of the highest time; what runs by it may go on yet."""
+
+    id: int
+    provider: str
+    grant: Grant
+    since_ms: int
+    ended: bool
+
+
+def overs(tx: Tx, latest: int) -> list[Over]:
+    """Those that have expired or were deleted and have not lapsed."""
+    is_over = License.expire_ms.is_null(False) & (License.expire_ms <= latest)
+    query = License.select().where((is_over | ~THERE), License.lapsed == False).order_by(License.id)
+    return [
+        Over(
+            row["id"], row["provider"], Grant(device=row["device"], abilities=row["abilities"]),
+            min(at for at in (row["expire_ms"], row["ended_ms"]) if at is not None),
+            row["ended_ms"] is not None,
+        )
+        for row in tx.rows(query)
+    ]  # fmt: skip
+
+
+def lapse(tx: Tx, over: Over) -> None:
+    """Its grace has passed and what had to end ends; of one that was deleted nothing is left."""
+    if over.ended:
+        tx.run(License.delete().where(License.id == over.id))
+    else:
+        tx.run(License.update(lapsed=True).where(License.id == over.id))
+
+
+def any_ends(tx: Tx) -> bool:
+    """Whether any of them may end, or was deleted and is remembered."""
+    found = "SELECT 1 FROM license WHERE ended_ms IS NOT NULL OR expire_ms IS NOT NULL LIMIT 1"
+    return bool(tx.sql(found))
+
+
+def next_end(tx: Tx, latest: int) -> int | None:
+    """When the next licence expires."""
+    later = tx.sql("SELECT min(expire_ms) FROM license WHERE ended_ms IS NULL AND expire_ms > ?", latest)
+    return None if later[0][0] is None else int(later[0][0])
 
 
 def paths(tx: Tx) -> set[str]:
     """Files that some licence is."""
-    return {row["path"] for row in tx.rows(License.select(License.path))}
+    return {row["path"] for row in tx.rows(License.select(License.path).where(THERE))}
 
 
 def see(tx: Tx, now_ms: int) -> None:

@@ -34,6 +34,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.AUTHORISATION),
     _script(schema.EVENTS_BY_NUMBER),
     _script(schema.ONLINE_QUOTAS),
+    _script(schema.LAPSES),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from acsmpd.model import Authorised, Claim, Grant, Source, Told, brings_own, needs_authorisation
+from acsmpd.model import AUTH_SERVER, Authorised, Claim, Grant, Source, Told, brings_own, needs_authorisation
 from acsmpd.store import authquotas, authservers, licences
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import AuthServer, Load, Package, Service
@@ -23,17 +23,27 @@ computility counts no more: whoever waited for it would wait for ever."""
 
 def authorised(tx: Tx, now_ms: int) -> Authorised:
     """As it is now; claims are read when they are gone through, within the transaction."""
-    sources = _sources(tx, now_ms)
-    return Authorised(sources, _loads(tx, sources), _claims(tx))
+    providers = {
+        row["id"]: row["provider"]
+        for row in tx.rows(
+            Package.select(Package.id, Package.provider, Package.manifest).where(
+                Package.manifest.contains(AUTH_SERVER)
+            )
+        )
+        if needs_authorisation(row["manifest"])
+    }
+    sources = _sources(tx, set(providers.values()), now_ms) if providers else {}
+    return Authorised(sources, _loads(tx, providers), _claims(tx))
 
 
-def _sources(tx: Tx, now_ms: int) -> dict[str, Source]:
-    """provider -> its source, of those that have a licence or a server."""
+def _sources(tx: Tx, providers: set[str], now_ms: int) -> dict[str, Source]:
+    """By provider."""
     latest = licences.latest_ms(tx, now_ms)
     grants: dict[str, list[Grant]] = defaultdict(list)
     for row in licences.rows(tx):
+        is_over = licences.is_over(row, latest)
         grants[row["provider"]].append(
-            Grant(device=row["device"], abilities=row["abilities"], is_over=licences.is_over(row, latest))
+            Grant(device=row["device"], abilities=row["abilities"], is_over=is_over)
         )
     servers = {row["provider"]: row["id"] for row in authservers.rows(tx, AuthServer.is_default == True)}
     told: dict[int | None, dict[str, Told]] = defaultdict(dict)
@@ -44,28 +54,21 @@ def _sources(tx: Tx, now_ms: int) -> dict[str, Source]:
             told[known.server_id][known.capability] = one
     return {
         one: Source(provider=one, grants=grants[one], server=servers.get(one), told=told[servers.get(one)])
-        for one in {*grants, *servers}
+        for one in providers
     }
 
 
-def _loads(tx: Tx, sources: Mapping[str, Source]) -> Iterator[tuple[str, str, str]]:
-    """(load id, computility, provider) of our loads that get their authorisation from us."""
-    if not sources:
-        return
-    named = Package.select(Package.id, Package.provider, Package.manifest)
-    of = {
-        row["id"]: row["provider"]
-        for row in tx.rows(named.where(Package.provider.in_(list(sources))))
-        if needs_authorisation(row["manifest"])
-    }
+def _loads(tx: Tx, providers: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """(load id, computility, provider) of our loads that get their authorisation from us. `providers`: of packages that
+    need one."""
     query = (
         Load.select(Load.id, Load.device, Load.package_id, Service.env, Service.license_url)
         .join(Service, on=(Service.id == Load.service_id))
-        .where(Load.package_id.in_(list(of)), Load.ours == True)
+        .where(Load.package_id.in_(list(providers)), Load.ours == True)
     )
-    for row in tx.rows(query) if of else ():
+    for row in tx.rows(query) if providers else ():
         if not brings_own(row["env"], row["license_url"]):
-            yield row["id"], row["device"], of[row["package_id"]]
+            yield row["id"], row["device"], providers[row["package_id"]]
 
 
 def _claims(tx: Tx) -> Iterator[Claim]:

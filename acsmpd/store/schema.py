@@ -624,3 +624,9 @@ CREATE TABLE "auth_quota" (
 );
 """
 """What authorisation servers said of their quotas, which outlives a restart."""
+
+LAPSES = """
+ALTER TABLE "license" ADD COLUMN "ended_ms" INTEGER;
+ALTER TABLE "license" ADD COLUMN "lapsed" INTEGER NOT NULL DEFAULT 0;
+"""
+"""A licence that was deleted is remembered until what runs by it has had its grace."""

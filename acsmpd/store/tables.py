@@ -658,6 +658,10 @@ class License(Table):
     sm3 = CharField(index=True)
     expire_ms = BigIntegerField(null=True)
     created_ms = BigIntegerField()
+    ended_ms = BigIntegerField(null=True)  # when it was deleted; it gives nothing, and is no licence any more
+    lapsed = BooleanField(
+        default=False, constraints=[ZERO]
+    )  # its grace has passed, and what had to end has ended
 
     class Meta:
         indexes = ((("provider", "device"), False),)

@@ -15,6 +15,7 @@ from acsmpd.engine.deployments import Deployments
 from acsmpd.engine.engine import Engine
 from acsmpd.engine.hours import Hours
 from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.lapses import Lapses
 from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
@@ -86,7 +87,8 @@ class Bench:
         self.placement = Placement(self.core)
         managers: Sequence[Manager] = (
             Liveness(self.core), Rollouts(self.core), Hours(self.core), Rounds(self.core), Pipelines(self.core),
-            self.placement, self.deployments, self.observations, Statuses(self.core, self.placement), *self.extra,
+            Lapses(self.core), self.placement, self.deployments, self.observations,
+            Statuses(self.core, self.placement), *self.extra,
         )  # fmt: skip
         self.engine = Engine(self.core, managers, (self.steps, self.sights), lambda: None)
         self.deployments.recover(self.clock.moment)

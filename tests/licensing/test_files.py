@@ -168,7 +168,7 @@ BRINGER = """
         if goes:
             with files.held(data):
                 with store.write() as tx:
-                    licences.drop(tx, number)
+                    licences.end(tx, number, 0)
                     is_loose = f"licenses/{one.sm3}" not in licences.paths(tx)
                 if is_loose:
                     files.drop(data, f"licenses/{one.sm3}")
