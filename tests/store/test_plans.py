@@ -34,6 +34,23 @@ def test_a_plan_number_is_never_given_twice(store: Store) -> None:
         assert add_plan(tx) > first
 
 
+def test_who_waits_for_quota_is_counted_among_the_pending(store: Store) -> None:
+    with store.write() as tx:
+        plan = add_plan(tx)
+        said = "waiting for quota: 2/2 streams"
+        for number, (status, reason) in enumerate(
+            [
+                ("PENDING", said),
+                ("PENDING", f"its place was taken; {said}"),
+                ("PENDING", "no service"),
+                ("ERROR", said),
+            ]
+        ):
+            add_instance(tx, f"i{number}", plan_id=plan, status=status, reason=reason)
+        add_instance(tx, "gone", plan_id=plan, status="PENDING", reason=said, deleted=True)
+        assert plans.counts(tx, [plan])[plan]["waiting for quota"] == 2
+
+
 def test_counts_of_plans_by_status_with_their_cameras(store: Store) -> None:
     with store.write() as tx:
         one, two, empty = add_plan(tx), add_plan(tx), add_plan(tx)
@@ -57,7 +74,9 @@ def test_counts_of_plans_by_status_with_their_cameras(store: Store) -> None:
             add_instance(tx, f"i{number}", plan_id=plan, status=status, deleted=deleted, **where)
         found = plans.counts(tx, [one, two, empty])
         assert plans.counts(tx, []) == {}
-    assert found[one] == {"PENDING": 1, "ERROR": 1, "RUNNING": 2, "PAUSED": 0, "FINISHED": 0, "devices": 2}
+    assert found[one] == {
+        "PENDING": 1, "ERROR": 1, "RUNNING": 2, "PAUSED": 0, "FINISHED": 0, "devices": 2, "waiting for quota": 0
+    }  # fmt: skip
     assert (found[two]["PAUSED"], found[two]["devices"]) == (5, 3), (
         "a stream without a code counts by its Url"
     )
