@@ -19,6 +19,7 @@ from acsmpd.clock import Clock
 from acsmpd.spec.json_text import decode, scan
 from acsmpd.wire.answer import Answer, head_of, quoted
 from acsmpd.wire.caller import Wire
+from acsmpd.wire.exchange import never
 
 ANSWER_BYTES = 64 * 1024
 """Two numbers need far less; more is no answer."""
@@ -41,10 +42,11 @@ class AuthServers:
 
     def quota(
         self, addresses: list[str], path: str, capability: str, *, timeout_seconds: float,
-        stopped: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
     ) -> Quota:  # fmt: skip
         """All addresses share the time. FacilityRefused when one said what is no answer, or may not be called;
-        NoAnswerInTime when none said anything. Both name each address with its cause."""
+        NoAnswerInTime when none said anything. Both name each address with its cause. Cancelled soon after
+        `cancelled` says so."""
         if capability in (".", ".."):  # folded away on the line, it would be another path
             raise faults.FacilityRefused(f"cannot ask for the capability {capability}: it is no path segment")
         filled = path.replace(PLACE, quote(capability, safe=""))
@@ -52,12 +54,12 @@ class AuthServers:
         kind: type[faults.Fault] = faults.NoAnswerInTime
         causes = []
         for place, address in enumerate(addresses):
-            left = deadline - self._clock.now().mono
-            if left <= 0 or stopped():
+            left = deadline - self._clock.now().mono if place else timeout_seconds
+            if left <= 0:
                 causes.append(f"{address}: no time was left to ask it")
                 continue
             try:
-                return self._ask(address, filled, left / (len(addresses) - place))
+                return self._ask(address, filled, left / (len(addresses) - place), cancelled)
             except faults.Permanent as refused:
                 kind = faults.FacilityRefused
                 causes.append(refused.message)
@@ -65,8 +67,9 @@ class AuthServers:
                 causes.append(unanswered.message)
         raise kind("; ".join(causes))
 
-    def _ask(self, address: str, path: str, seconds: float) -> Quota:
-        answer = self._wire.get(f"http://{address}{path}", timeout_seconds=seconds, max_bytes=ANSWER_BYTES)
+    def _ask(self, address: str, path: str, seconds: float, cancelled: Callable[[], bool]) -> Quota:
+        url = f"http://{address}{path}"
+        answer = self._wire.get(url, timeout_seconds=seconds, max_bytes=ANSWER_BYTES, cancelled=cancelled)
         try:
             used, total = numbers_of(answer)
         except faults.Fault as bad:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from acsmpd.drivers.authserver import AuthServers
 from acsmpd.drivers.upstream import Upstream
+from acsmpd.engine.authquotas import AuthQuotas
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.deployments import Deployments
 from acsmpd.engine.engine import Engine
@@ -55,6 +57,7 @@ class Assembly:
         looks = Lanes("look", limits.lanes, 1, wake)
         posts = Lanes("post", limits.lanes, 1, wake)
         fetches = Lanes("fetch", FETCHES, FETCHES_PER_ORIGIN, wake)
+        questions = Lanes("quota", limits.lanes, 1, wake)
         observations = Observations(core, looks, steps)
         self.poke = observations.poke
         self._deployments = Deployments(core, steps, Recorder(self.poke, core.clock.steps), Retries())
@@ -75,11 +78,12 @@ class Assembly:
             observations,
             Statuses(core, placement),
             Fetches(core, fetches, downloader, intake, importer),
+            AuthQuotas(core, questions, AuthServers(wire, core.clock)),
             Relay(core, posts, wire),
             self.upstreams,
             self._housekeeping,
         )
-        self.engine = Engine(core, managers, (steps, looks, posts, fetches), beat)
+        self.engine = Engine(core, managers, (steps, looks, posts, fetches, questions), beat)
 
     def recover(self) -> None:
         """Before the first pass: half uploads swept, open intents unknown, our own compute entered."""

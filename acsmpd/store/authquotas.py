@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from msgspec import Struct
 
+from acsmpd.model import brings_own, needs_authorisation
 from acsmpd.store import asks
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import struct, structs
-from acsmpd.store.tables import Ask, AuthQuota
+from acsmpd.store.tables import Ask, AuthQuota, Capability, Load, Package, Service
 
 
 class Known(Struct, frozen=True):
@@ -76,6 +78,10 @@ def _note(tx: Tx, server_id: int, capability: str, **values: Any) -> None:
     tx.run(row.on_conflict(conflict_target=keys, update=values))
 
 
+def drop(tx: Tx, server_id: int, capability: str) -> None:
+    tx.run(AuthQuota.delete().where(AuthQuota.server_id == server_id, AuthQuota.capability == capability))
+
+
 def forget(tx: Tx, server_id: int) -> None:
     """The server is another one now, or gone."""
     tx.run(AuthQuota.delete().where(AuthQuota.server_id == server_id))
@@ -90,3 +96,54 @@ RUNNING = """
 def running(tx: Tx, capability: str) -> int:
     """Streams of ours of the capability that are RUNNING, which a server may have counted."""
     return int(tx.sql(RUNNING, capability)[0][0])
+
+
+class Health(Struct, frozen=True):
+    """How asking one server goes. `error`: why it last failed, "" while it does not; `answered_ms`: when it last
+    answered."""
+
+    state: Literal["unknown", "healthy", "failing"] = "unknown"
+    error: str = ""
+    answered_ms: int | None = None
+
+
+def health(server_id: int, found: Mapping[tuple[int, str], Known]) -> Health:
+    """It is failing while the last try of any of its capabilities failed."""
+    tried = [one for one in found.values() if one.server_id == server_id and one.tried_ms is not None]
+    if not tried:
+        return Health()
+    answered = max((one.answered_ms for one in tried if one.answered_ms is not None), default=None)
+    failed = [one for one in tried if one.error]
+    if not failed:
+        return Health("healthy", answered_ms=answered)
+    return Health("failing", max(failed, key=lambda one: one.tried_ms or 0).error, answered)
+
+
+def wanted(tx: Tx) -> dict[str, set[str]]:
+    """provider -> its capabilities that ask a server: of packages that need authorisation and are loaded somewhere, or
+    are to be, by a wish that does not bring its own."""
+    query = (
+        Load.select(Load.package_id, Service.env, Service.license_url)
+        .join(Service, on=(Service.id == Load.service_id))
+        .where(Load.wanted == True, Load.ours == True)
+        .distinct()
+    )
+    asking = {row["package_id"] for row in tx.rows(query) if not brings_own(row["env"], row["license_url"])}
+    if not asking:
+        return {}
+    columns = (Package.id, Package.provider, Package.manifest)
+    there = tx.rows(Package.select(*columns).where(Package.id.in_(sorted(asking))))
+    needy = {row["id"]: row["provider"] for row in there if needs_authorisation(row["manifest"])}
+    here = Capability.select(Capability.code, Capability.package_id).where(
+        Capability.package_id.in_(list(needy))
+    )
+    found: dict[str, set[str]] = {}
+    for row in tx.rows(here):
+        found.setdefault(needy[row["package_id"]], set()).add(row["code"])
+    return found
+
+
+def held(tx: Tx, provider: str) -> set[str]:
+    """All capabilities of the provider's packages."""
+    query = Capability.select(Capability.code).join(Package, on=(Package.id == Capability.package_id))
+    return {row["code"] for row in tx.rows(query.where(Package.provider == provider))}

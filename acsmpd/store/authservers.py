@@ -19,10 +19,19 @@ def get(tx: Tx, server_id: int) -> Row | None:
     return tx.row(AuthServer.select().where(AuthServer.id == server_id))
 
 
+def default_row(tx: Tx, provider: str) -> Row | None:
+    return tx.row(AuthServer.select().where(AuthServer.provider == provider, AuthServer.is_default == True))
+
+
 def default_of(tx: Tx, provider: str) -> str:
     """The addresses a package of the provider is given, host:port with commas; "" if there is none."""
-    row = tx.row(AuthServer.select().where(AuthServer.provider == provider, AuthServer.is_default == True))
+    row = default_row(tx, provider)
     return str(row["server"]) if row else ""
+
+
+def addresses(server: str) -> list[str]:
+    """The host:port of a Server, in their order."""
+    return [one.strip() for one in server.split(",")]
 
 
 def add(tx: Tx, server: str, provider: str, now_ms: int, *, is_default: bool) -> int:

@@ -6,7 +6,7 @@ import base64
 import re
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from acsmpd.spec.operation import Operation
 from acsmpd.spec.reading import to_json
 from acsmpd.version import VERSION
 from acsmpd.wire.answer import Answer, changes, data_of, head_of, uncertain
-from acsmpd.wire.exchange import Exchange, LineBroken, Policy, Resolver
+from acsmpd.wire.exchange import Exchange, LineBroken, Policy, Resolver, never
 from acsmpd.wire.line import Line
 from acsmpd.wire.target import Target, target
 
@@ -134,16 +134,18 @@ class Wire:
             return Delivered(answer.status, head.code if head else "")
         raise fault
 
-    def get(self, url: str, *, timeout_seconds: float, max_bytes: int) -> Answer:
+    def get(
+        self, url: str, *, timeout_seconds: float, max_bytes: int, cancelled: Callable[[], bool] = never
+    ) -> Answer:
         """What one who is no facility answers at an address: any HTTP answer, for the caller to judge.
 
         None at all is Temporary; an address the policy refuses, or that is none, is Permanent. `timeout_seconds`:
-        for all of it, the connection too.
+        for all of it, the connection too. Raises Cancelled soon after `cancelled` says so.
         """
         fault: StepFault
         try:
             where = target(url)
-            exchange = self._line.exchange(timeout_seconds, timeout_seconds)
+            exchange = self._line.exchange(timeout_seconds, timeout_seconds, cancelled=cancelled)
             request = Request("GET", where, self._own_headers(()), None)
             return self._through(exchange, request, _NOBODY, repeatable=True, max_bytes=max_bytes)
         except (NotAllowed, InvalidField) as refused:

@@ -17,6 +17,7 @@ from acsmpd.faults import FacilityRefused, NoAnswerInTime
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.wire.answer import Answer
 from acsmpd.wire.caller import Wire
+from acsmpd.wire.exchange import Cancelled
 from tests.wire.servers import Handler, Server, replying, serving, unused_port
 
 PATH = "/AuthServer/Quota/{AlgoDefCode}"
@@ -169,10 +170,12 @@ def test_an_address_the_policy_refuses_is_not_called(wire: Wire) -> None:
         ask(wire, "169.254.169.254:80")
 
 
-def test_who_is_stopped_asks_nobody_more(wire: Wire) -> None:
-    with serving(replying(200, QUOTA)) as server, pytest.raises(NoAnswerInTime):
-        ask(wire, at(server), stopped=lambda: True)
-    assert server.seen == []
+def test_one_that_is_not_wanted_any_more_ends_soon(wire: Wire) -> None:
+    with serving(Handler.stall) as server:
+        begun = Clock().now().mono
+        with pytest.raises(Cancelled):
+            ask(wire, at(server), at(server), seconds=20, cancelled=lambda: bool(server.seen))
+    assert Clock().now().mono - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from acsmpd.store import asks, authquotas
-from acsmpd.store.authquotas import Known
+from acsmpd.store import asks, authquotas, services
+from acsmpd.store.authquotas import Health, Known
 from acsmpd.store.database import Store, Tx
-from tests.store.rows import NOW, OTHER, add_instance, add_task
+from tests.store.rows import NOW, OTHER, add_instance, add_load, add_package, add_task
 
 
 def answer(tx: Tx, server: int = 1, capability: str = "A", now: int = NOW, **more: Any) -> None:
@@ -116,3 +116,61 @@ def test_an_instance_counts_once_and_only_while_it_runs(store: Store) -> None:
         add_task(tx, "three", status="RUNNING", capabilities=None)
         add_task(tx, "four", status="RUNNING", capabilities=["AB"])
         assert [authquotas.running(tx, code) for code in ("A", "B", "AB", "C")] == [1, 1, 1, 0]
+
+
+# --- how it goes, and what is asked about -------------------------------------------------------------------------
+
+
+def test_a_server_is_failing_while_the_last_try_of_any_capability_failed(store: Store) -> None:
+    with store.write() as tx:
+        assert authquotas.health(1, authquotas.known(tx)) == Health("unknown", "", None)
+        answer(tx, 1, "A", NOW)
+        answer(tx, 2, "A", NOW + 99)
+        answer(tx, 1, "B", NOW + 5)
+        assert authquotas.health(1, authquotas.known(tx)) == Health("healthy", "", NOW + 5)
+        authquotas.note_failure(tx, 1, "A", NOW + 7, "early")
+        authquotas.note_failure(tx, 1, "C", NOW + 8, "late")
+        answer(tx, 1, "B", NOW + 9)
+        assert authquotas.health(1, authquotas.known(tx)) == Health("failing", "late", NOW + 9)
+        authquotas.drop(tx, 1, "C")
+        assert authquotas.health(1, authquotas.known(tx)) == Health("failing", "early", NOW + 9)
+        authquotas.note_failure(tx, 3, "A", NOW, "never")
+        assert authquotas.health(3, authquotas.known(tx)) == Health("failing", "never", None)
+
+
+NEEDS = {"env": [["AUTH_SERVER_ADDR", ""], ["LOG_LEVEL", "info"]]}
+OWN = [{"Name": "AUTH_SERVER_ADDR", "Value": "10.0.0.8:1"}]
+
+
+def test_what_is_loaded_and_needs_a_server_is_asked_about(store: Store) -> None:
+    with store.write() as tx:
+        add_package(tx, "p1", ("A", "B"), manifest=NEEDS)
+        add_package(tx, "p2", ("C",), manifest=NEEDS, provider="megvii")
+        add_package(tx, "p3", ("D",))
+        add_package(tx, "p4", ("E",), manifest=NEEDS)
+        assert authquotas.wanted(tx) == {}
+        for place, package in enumerate(("p1", "p2", "p3", "p1")):
+            add_load(tx, f"l{place}", f"s{place}", package_id=package)
+        assert authquotas.wanted(tx) == {"ACSMPD": {"A", "B"}, "megvii": {"C"}}
+        assert authquotas.held(tx, "ACSMPD") == {"A", "B", "D", "E"}
+        assert authquotas.held(tx, "nobody") == set()
+
+
+@pytest.mark.parametrize(
+    ("service", "load"),
+    [
+        ({"env": OWN}, {}), ({"license_url": "http://10.0.0.9/l"}, {}), ({}, {"wanted": False}), ({}, {"ours": False}),
+    ],
+)  # fmt: skip
+def test_who_brings_its_own_or_goes_asks_no_server_of_ours(
+    store: Store, service: dict[str, Any], load: dict[str, Any]
+) -> None:
+    with store.write() as tx:
+        add_package(tx, manifest=NEEDS)
+        add_load(tx)
+        assert authquotas.wanted(tx) == {"ACSMPD": {"A"}}
+        services.change_service(tx, "service-1", **service)
+        services.change_load(tx, "load-1", **load)
+        assert authquotas.wanted(tx) == {}
+        add_load(tx, "load-2", "service-2")
+        assert authquotas.wanted(tx) == {"ACSMPD": {"A"}}, "one that does is enough"
