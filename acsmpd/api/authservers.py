@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from acsmpd import faults
@@ -12,7 +13,8 @@ from acsmpd.api.registry import handles
 from acsmpd.security.hosts import is_plain_host
 from acsmpd.spec import times
 from acsmpd.spec.messages import authservers as messages
-from acsmpd.store import authservers
+from acsmpd.store import authquotas, authservers
+from acsmpd.store.authquotas import Known
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import AuthServer as Row
 
@@ -26,6 +28,7 @@ def register(platform: Platform, call: Call) -> Reply:
     _check(asked.server, asked.provider)
     with platform.store.write() as tx:
         number = authservers.add(tx, asked.server, asked.provider, call.now.wall_ms, is_default=asked.default)
+    platform.wake()
     return Reply(number, object=str(number))
 
 
@@ -46,10 +49,13 @@ def update(platform: Platform, call: Call) -> Reply:
             )
         server = before["server"] if asked.server is None else asked.server
         authservers.change(tx, number, server=server, provider=provider, is_default=False)
+        if (server, provider) != (before["server"], before["provider"]):
+            authquotas.forget(tx, number)
         if asked.default or stays:
             authservers.make_default(tx, number, provider)
         for one in sorted({provider, before["provider"]}):
             authservers.settle(tx, one)
+    platform.wake()
     return Reply(object=str(number))
 
 
@@ -60,24 +66,27 @@ def delete(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = _row(tx, number)
         authservers.drop(tx, number)
+        authquotas.forget(tx, number)
         authservers.settle(tx, row["provider"])
+    platform.wake()
     return Reply(object=str(number))
 
 
 @handles("acsmp.search_auth_servers")
-def search(platform: Platform, call: Call) -> list[messages.AuthServer]:
+def search(platform: Platform, call: Call) -> list[messages.AuthServerItem]:
     asked = call.message
     conditions = created_between(platform, asked, Row.created_ms)
     if asked.provider:
         conditions.append(Row.provider == asked.provider)
     with platform.store.read() as tx:
-        return [_item(platform, row) for row in authservers.rows(tx, *conditions)]
+        known = authquotas.known(tx)
+        return [_item(platform, row, known) for row in authservers.rows(tx, *conditions)]
 
 
 @handles("acsmp.get_auth_server")
-def get(platform: Platform, call: Call) -> messages.AuthServer:
+def get(platform: Platform, call: Call) -> messages.AuthServerItem:
     with platform.store.read() as tx:
-        return _item(platform, _row(tx, call.path["ID"]))
+        return _item(platform, _row(tx, call.path["ID"]), authquotas.known(tx))
 
 
 def _row(tx: Tx, number: int) -> dict[str, Any]:
@@ -92,13 +101,13 @@ def _check(server: str | None, provider: str | None) -> None:
         raise faults.InvalidField("$.Provider: must not be empty")
     if server is None:
         return
-    addresses = server.split(",")
+    addresses = authservers.addresses(server)
     if len(addresses) > MOST_ADDRESSES:
         raise faults.InvalidField(f"$.Server: {len(addresses)} addresses, at most {MOST_ADDRESSES} are taken")
     for address in addresses:
-        if not _is_address(address.strip()):
+        if not _is_address(address):
             raise faults.InvalidField(
-                f"$.Server: {address.strip()[:100]!r} is not host:port; several are written with commas"
+                f"$.Server: {address[:100]!r} is not host:port; several are written with commas"
             )
 
 
@@ -112,11 +121,17 @@ def _is_address(text: str) -> bool:
     ) and is_plain_host(bare)
 
 
-def _item(platform: Platform, row: dict[str, Any]) -> messages.AuthServer:
-    return messages.AuthServer(
+def _item(
+    platform: Platform, row: dict[str, Any], known: Mapping[tuple[int, str], Known]
+) -> messages.AuthServerItem:
+    health = authquotas.health(row["id"], known)
+    return messages.AuthServerItem(
         id=row["id"],
         server=row["server"],
         provider=row["provider"],
         created_date=times.written(row["created_ms"], platform.zone),
         default=row["is_default"],
+        health=health.state,
+        last_error=health.error or None,
+        last_answer_date=times.written(health.answered_ms, platform.zone),
     )

@@ -1,6 +1,7 @@
 """Every module of handlers; importing them declares which function handles which row."""
 
 from acsmpd.api import (
+    authquotas,
     authservers,
     computility,
     copies,
@@ -22,6 +23,6 @@ from acsmpd.api import (
 )
 
 MODULES = (
-    authservers, computility, copies, facade, foreign, instances, licences, links, packages, people, pipelines, plans,
-    policies, registration, results, rollouts, services, system,
+    authquotas, authservers, computility, copies, facade, foreign, instances, licences, links, packages, people,
+    pipelines, plans, policies, registration, results, rollouts, services, system,
 )  # fmt: skip

@@ -104,6 +104,11 @@ _SERVER_FAILURES: dict[str, dict[str, str]] = {
         "502": "Code 50201: the host of Url refused.",
         "504": "Code 50401: the host of Url did not answer, or it goes on; Message names where to look.",
     },
+    "acsmp.get_auth_quota": {
+        "502": "Code 50201: what the authorisation server answered is no quota, and it never answered before.",
+        "504": "Code 50401: the authorisation server does not answer, and never did.",
+        "507": _NO_SPACE,
+    },
     "acsmp.install_algo_service": {"501": _NO_IMAGES},
     "acsmp.update_algo_service": {"501": _NO_IMAGES},
     "acsmp.create_rollout": {"501": _NO_IMAGES},

@@ -122,6 +122,7 @@ def test_failures_of_the_server_are_named_where_they_are_answered() -> None:
         found["acsmp.create_task"] == found["acsmp.delete_task"] == found["acsmp.receive_result"] == {"507"}
     )
     assert found["acsmp.install_algo_service"] == {"501", "507"}
+    assert found["acsmp.get_auth_quota"] == {"502", "504", "507"}
     assert found["acsmp.import_algo_file_package"] == {"502", "504", "507"}
     assert answer_of("acsmp.install_algo_service", "501").is_valid(
         {"Code": 50101, "Message": "no", "RequestID": "r"}

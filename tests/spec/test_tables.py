@@ -13,7 +13,7 @@ from acsmpd.spec.message import Envelope, data_type, printed
 from acsmpd.spec.operation import MIB, Access, Face, Operation
 from acsmpd.spec.tables import BY_ID, OPERATIONS
 
-PLANNED_TABLES = {34}
+PLANNED_TABLES: set[int] = set()
 
 
 def addresses(row: Operation) -> list[tuple[str, str]]:

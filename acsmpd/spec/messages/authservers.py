@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from acsmpd.spec.message import Envelope, Message
-from acsmpd.spec.scalars import DateTime, Int64, Text256
+from acsmpd.spec.scalars import DateTime, Int64, Natural, Text256
 
 
 class AuthServer(Message, kw_only=True):
@@ -14,6 +16,15 @@ class AuthServer(Message, kw_only=True):
     provider: Text256
     created_date: DateTime | None = None
     default: bool
+
+
+class AuthServerItem(AuthServer, kw_only=True):
+    """Table D.1 as it is shown. Extensions: how asking it for quotas goes. LastError names address and cause, and is
+    absent while it answers; LastAnswerDate is absent while it never did."""
+
+    health: Literal["unknown", "healthy", "failing"] | None = None
+    last_error: str | None = None
+    last_answer_date: DateTime | None = None
 
 
 class AuthServerUpdateRequest(Message, kw_only=True):
@@ -43,21 +54,23 @@ class AuthServerListRequest(Message, kw_only=True):
 class AuthServerListResponse(Envelope, kw_only=True):
     """Table D.4."""
 
-    data: list[AuthServer]
+    data: list[AuthServerItem]
 
 
 class AuthServerDetailResponse(Envelope, kw_only=True):
     """Table D.5."""
 
-    data: AuthServer
+    data: AuthServerItem
 
 
 class AuthQuota(Message, kw_only=True):
-    """Table D.7, in streams. QuotaTotal -1: nothing declared, no limit by us."""
+    """Table D.7, in streams. QuotaTotal -1: nothing declared, no limit by us. Age (extension): seconds since the server
+    said so, where it does not answer now."""
 
     algo_def_code: Text256
     quota_used: Int64
     quota_total: Int64
+    age: Natural | None = None
 
 
 class AuthQuotaDetailResponse(Envelope, kw_only=True):

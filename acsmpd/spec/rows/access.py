@@ -71,9 +71,9 @@ AUTHORISATION: tuple[Operation, ...] = (
         "/ACSMP/AuthServer/Quota/<AlgoDefCode>",
         None,
         authservers.AuthQuotaDetailResponse,
-        planned=True,
         path={"AlgoDefCode": CapabilityCode},
         summary="Online quota of a capability",
+        note="What the provider's default server says when it is asked, or said last.",
     ),
     change(
         35,
