@@ -287,6 +287,15 @@ def _show(outcomes: Iterable[offline.Outcome], dry_run: bool) -> None:
         sys.exit(1)
 
 
+@licence.command("sign")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.pass_context
+def licence_sign(ctx: click.Context, file: str) -> None:
+    """Sign a device fingerprint, as scripts/collect-fingerprint.sh makes it, with the SM2 key of this box."""
+    offline.sign_fingerprint(settings_of(ctx), Path(file))
+    click.echo(printable(f"signed: {file}"))
+
+
 @licence.command("list")
 @click.pass_context
 def licence_list(ctx: click.Context) -> None:

@@ -22,10 +22,11 @@ from msgspec import Struct, structs
 from acsmpd import faults
 from acsmpd.clock import Clock
 from acsmpd.decide.upstreams import by_name
-from acsmpd.durable import disk_told
-from acsmpd.licensing import manifest
+from acsmpd.durable import disk_told, replace_file
+from acsmpd.licensing import fingerprint, manifest
 from acsmpd.licensing.intake import judged, take_in
-from acsmpd.licensing.manifest import Folder, read_below, read_file
+from acsmpd.licensing.manifest import Folder
+from acsmpd.licensing.stick import read_below, read_file
 from acsmpd.model import FAMILY_OF_TYPE, Family
 from acsmpd.runtime import sandbox
 from acsmpd.runtime.values import RuntimeSettings
@@ -260,6 +261,18 @@ def _brought(
         return Outcome(FAILED, fault.message)
     words = "; ".join((f"licence {taken.number}", *taken.said))
     return Outcome(KNOWN if taken.was_there else IMPORTED, words)
+
+
+def sign_fingerprint(settings: Settings, file: Path) -> None:
+    """The device fingerprint in the file is signed with the key of this box, which has to be there."""
+    key = sm2.load(settings.data.path.absolute() / "keys")
+    code = "" if settings.site_code_is_default else settings.site_code
+    try:
+        content = fingerprint.signed(read_file(file, fingerprint.MAX_BYTES), code, key)
+    except faults.InvalidField as fault:
+        raise faults.InvalidField(f"cannot sign {file}: {fault.message}") from fault
+    with disk_told(f"write {file}"):
+        replace_file(file, file.with_name(f".{file.name}.new"), content)
 
 
 def list_licences(settings: Settings, clock: Clock) -> list[tuple[str, ...]]:

@@ -16,8 +16,8 @@ from acsmpd.security.sm3 import sm3_bytes
 
 P = int(default_ecc_table["p"], 16)
 N = int(default_ecc_table["n"], 16)
-_A = int(default_ecc_table["a"], 16)
-_B = int(default_ecc_table["b"], 16)
+A = int(default_ecc_table["a"], 16)
+B = int(default_ecc_table["b"], 16)
 _SIZE = 32
 _COUNTER_MOST = 2**16
 _ARITHMETIC = CryptSM2(private_key="", public_key="")
@@ -46,7 +46,7 @@ def on_curve(point: Point) -> bool:
     """Whether the point is on the curve; every such point has the order of the curve (the cofactor is 1)."""
     if not (0 <= point.x < P and 0 <= point.y < P):
         return False
-    return (point.y * point.y - (point.x * point.x * point.x + _A * point.x + _B)) % P == 0
+    return (point.y * point.y - (point.x * point.x * point.x + A * point.x + B)) % P == 0
 
 
 def multiplied(factor: int, point: Point) -> Point:

@@ -21,9 +21,14 @@ def load_or_create(path: Path, size: int, make: Callable[[], bytes]) -> bytes:
         with _locked(path.parent):
             if not path.exists():
                 _replace(path, make().hex().encode("ascii") + b"\n")
-        text = read_secret(path)
     except OSError as error:
         raise faults.Internal(f"cannot keep the key file {path}: {error.strerror}") from error
+    return load(path, size)
+
+
+def load(path: Path, size: int) -> bytes:
+    """The key of `size` bytes kept as hex in `path`, which has to be there."""
+    text = read_secret(path)
     try:
         key = bytes.fromhex(text.decode("ascii"))
     except ValueError:

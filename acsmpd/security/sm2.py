@@ -74,7 +74,15 @@ def generate() -> Sm2Key:
 def load_or_create(folder: Path) -> Sm2Key:
     """The key pair whose private half lies in `folder` as hex (0600); made on first use."""
     path = folder / KEY_FILE
-    private = keyfiles.load_or_create(path, _KEY_BYTES, lambda: generate().private)
+    return _checked(path, keyfiles.load_or_create(path, _KEY_BYTES, lambda: generate().private))
+
+
+def load(folder: Path) -> Sm2Key:
+    """The key pair in `folder`, which has to be there."""
+    return _checked(folder / KEY_FILE, keyfiles.load(folder / KEY_FILE, _KEY_BYTES))
+
+
+def _checked(path: Path, private: bytes) -> Sm2Key:
     if not 0 < int.from_bytes(private, "big") < curve.N - 1:
         raise faults.Internal(f"cannot use the key file {path}: the number in it is no SM2 private key")
     return _with_public(private)
@@ -137,6 +145,11 @@ def parse_public_key(text: str) -> str:
     if not curve.on_curve(_point(digits)):
         raise BadPublicKey("its point is not on the curve")
     return digits
+
+
+def spki(public_hex: str) -> bytes:
+    """The public key as SubjectPublicKeyInfo in DER: what a PEM file holds between its lines."""
+    return _SPKI_HEAD + bytes.fromhex(public_hex)[1:]
 
 
 def _of_pem(text: str) -> str:

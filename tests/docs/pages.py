@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 README, CONVENTIONS = ROOT / "README.md", ROOT / "docs" / "conventions.md"
-PAGES = (README, CONVENTIONS)
+FINGERPRINT = ROOT / "docs" / "fingerprint.md"
+PAGES = (README, CONVENTIONS, FINGERPRINT)
 
 
 def section(page: Path, title: str) -> str:

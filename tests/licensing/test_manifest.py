@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acsmpd import faults
-from acsmpd.licensing.manifest import Line, folder_of, granted, lines, read_below, read_file
+from acsmpd.licensing.manifest import Line, folder_of, granted, lines
+from acsmpd.licensing.stick import read_below, read_file
 
 DEVICE = "11010000005050000001"
 
