@@ -65,10 +65,11 @@ def opened(settings: Settings) -> Iterator[Store]:
 def as_owner(folder: Path) -> Iterator[None]:
     """What root makes inside belongs to the owner of this folder, so that the daemon, which is that user, may read it;
     others are who they are."""
-    if os.geteuid() != 0 or not folder.exists():
+    owner = folder.stat() if os.geteuid() == 0 and folder.exists() else None
+    if owner is None or owner.st_uid == 0:
         yield
         return
-    owner, before = folder.stat(), os.getegid()
+    before = os.getegid()
     try:
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)

@@ -14,7 +14,7 @@ usage: collect-fingerprint.sh [options] [FILE]
   --unsigned        do not sign it; "acsmpd license sign FILE" on the same machine does that later
   --acsmpd COMMAND  the acsmpd that signs (default: acsmpd in PATH, else /opt/acsmpd/bin/acsmpd)
   --config CONFIG   its settings file
-  --root FOLDER     look for /sys, /proc and /etc below FOLDER (for tests)
+  --root FOLDER     look for /sys, /proc, /etc and /usr/bin/nvidia-smi below FOLDER (for tests)
 
 What cannot be read is null, and listed in Missing with the reason. Exit code: 0 written, 1 failed, 2 wrong usage.
 END
@@ -221,8 +221,10 @@ in_time() {
 }
 
 cards() {
-  if command -v nvidia-smi > /dev/null; then
-    if in_time nvidia-smi --query-gpu=pci.bus_id,name,uuid,serial --format=csv,noheader \
+  tool=$root/usr/bin/nvidia-smi
+  [ -n "$root" ] || tool=$(command -v nvidia-smi)
+  if [ -x "$tool" ]; then
+    if in_time "$tool" --query-gpu=pci.bus_id,name,uuid,serial --format=csv,noheader \
       > "$work/cards" 2> "$work/error" < /dev/null; then
       while IFS=, read -r bus name uuid serial; do
         [ -z "$uuid" ] || card "$bus" "$name" "$uuid" "${serial# }"

@@ -214,6 +214,52 @@ def test_lines_that_cannot_be_fail_alone_and_say_why(site: Daemon, stick: Path) 
     assert rows[-1] == "1 imported, 1 there already, 8 failed"
 
 
+def test_killed_in_the_middle_and_run_again_all_are_there_once(site: Daemon, stick: Path) -> None:
+    names = [f"{number}.lic" for number in range(300)]
+    for name in names:
+        put(stick, name, name.encode())
+    (stick / "manifest.csv").write_text("".join(f"{name},P,,FIRE=1\n" for name in names))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acsmpd", "license", "import", str(stick)], cwd=ROOT, stdout=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"], **site._environ},
+    )  # fmt: skip
+    try:
+        wait_until(lambda: len(shown(site)) >= 5, what="the first files to be there")
+    finally:
+        process.kill()
+        process.wait(timeout=20)
+    before = len(shown(site))
+    assert before < len(names)
+    code, said = told(site, "import", stick)
+    assert (code, said.splitlines()[-1]) == (
+        0, f"{len(names) - before} imported, {before} there already, 0 failed"
+    )  # fmt: skip
+    assert len(shown(site)) == len(names)
+    known = {sm3_hex(name.encode()) for name in names}
+    assert {path.name for path in (site.data / "licenses").iterdir() if path.suffix != ".part"} == known
+
+
+def test_the_daemon_deletes_what_the_command_brings_at_once_and_nothing_is_half_there(
+    site: Daemon, stick: Path
+) -> None:
+    """The same content for two providers: one comes and goes over HTTP, one comes from the stick."""
+    put(stick, "a.lic", b"shared")
+    (stick / "manifest.csv").write_text("a.lic,stays\n" * 200)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acsmpd", "license", "import", str(stick)], cwd=ROOT, stdout=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"], **site._environ},
+    )  # fmt: skip
+    rounds = 0
+    while process.poll() is None:
+        form = {"Provider": (None, "goes"), "File": ("a", b"shared")}
+        number = site.client.fine("POST", "/ACSMP/License", files=form)
+        site.client.fine("DELETE", f"/ACSMP/License/{number}")
+        rounds += 1
+    assert (process.returncode, rounds > 3) == (0, True)
+    assert [one["Provider"] for one in shown(site)] == ["stays"]
+    assert (site.data / "licenses" / sm3_hex(b"shared")).read_bytes() == b"shared"
+
+
 # --- who may, whose it is ----------------------------------------------------------------------------------------
 
 

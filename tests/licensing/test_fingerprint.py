@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_what_is_no_fingerprint_is_not_signed(content: bytes, words: str) -> Non
         fingerprint.signed(content, SITE, KEY)
 
 
-def test_a_key_that_is_not_there_is_not_made(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_key_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(faults.Internal, match="cannot read the secret file"):
         sm2.load(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -194,19 +194,18 @@ def test_a_machine_that_says_nothing_has_nothing_made_up(tmp_path: Path, shell: 
     ]  # fmt: skip
 
 
-def fake_smi(folder: Path, text: str) -> str:
-    """A PATH with an nvidia-smi that does this."""
-    tools = folder / "tools"
-    put(tools, {"nvidia-smi": f"#!/bin/sh\n{text}"})
-    (tools / "nvidia-smi").chmod(0o755)
-    return f"{tools}:{os.environ['PATH']}"
+def put_smi(folder: Path, text: str) -> None:
+    """An nvidia-smi that does this."""
+    put(folder, {"nvidia-smi": f"#!/bin/sh\n{text}"})
+    (folder / "nvidia-smi").chmod(0o755)
 
 
-def test_cards_are_told_by_their_vendors_tool(root: Path, tmp_path: Path) -> None:
-    path = fake_smi(tmp_path, f"""printf '%s\\n' "$@" > {tmp_path}/asked
+@pytest.mark.parametrize("shell", SHELLS)
+def test_cards_are_told_by_their_vendors_tool(root: Path, tmp_path: Path, shell: str) -> None:
+    put_smi(root / "usr/bin", f"""printf '%s\\n' "$@" > {tmp_path}/asked
         echo '00000000:01:00.0, NVIDIA A10, GPU-5c1f, 1324'
         echo '00000000:02:00.0, NVIDIA "T4", GPU-77aa, [N/A]'""")  # fmt: skip
-    value = collected(tmp_path, "--unsigned", "--root", root, path=path)
+    value = collected(tmp_path, "--unsigned", "--root", root, shell=shell)
     assert value["Cards"] == [
         {"Bus": "00000000:01:00.0", "Name": "NVIDIA A10", "UUID": "GPU-5c1f", "Serial": "1324"},
         {"Bus": "00000000:02:00.0", "Name": 'NVIDIA "T4"', "UUID": "GPU-77aa", "Serial": None},
@@ -216,10 +215,16 @@ def test_cards_are_told_by_their_vendors_tool(root: Path, tmp_path: Path) -> Non
     ).read_text() == "--query-gpu=pci.bus_id,name,uuid,serial\n--format=csv,noheader\n"
 
 
+def test_the_tool_is_found_by_its_name(tmp_path: Path) -> None:
+    put_smi(tmp_path / "tools", "echo '00000000:01:00.0, NVIDIA A10, GPU-5c1f, 0'")
+    value = collected(tmp_path, "--unsigned", path=f"{tmp_path / 'tools'}:{os.environ['PATH']}")
+    assert [card["UUID"] for card in value["Cards"]] == ["GPU-5c1f"]
+
+
 def test_a_tool_that_fails_is_told_and_the_driver_asked(root: Path, tmp_path: Path) -> None:
     put(root, {"proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: NVIDIA A10\nGPU UUID: GPU-12\n"})
-    path = fake_smi(tmp_path, "echo 'NVIDIA-SMI has failed: \"driver\"'; exit 9\n")
-    value = collected(tmp_path, "--unsigned", "--root", root, path=path)
+    put_smi(root / "usr/bin", "echo 'NVIDIA-SMI has failed: \"driver\"'; exit 9\n")
+    value = collected(tmp_path, "--unsigned", "--root", root)
     assert [one["UUID"] for one in value["Cards"]] == ["GPU-12"]
     said = {"Field": "Cards", "Reason": 'nvidia-smi failed: NVIDIA-SMI has failed: "driver"'}
     assert said in value["Missing"]
