@@ -9,11 +9,12 @@ from acsmpd.api.call import Call, Reply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.api.waiting import LONGEST_SECONDS, hold
-from acsmpd.decide.quotas import UNDECLARED
+from acsmpd.decide.quotas import UNDECLARED, streams_of
 from acsmpd.model import needs_authorisation
 from acsmpd.spec.messages.authservers import AuthQuota
-from acsmpd.store import asks, authquotas, authservers, packages, plans
+from acsmpd.store import asks, authquotas, authservers, packages
 from acsmpd.store.database import Tx
+from acsmpd.store.quotas import authorised
 
 Row = dict[str, Any]
 
@@ -25,9 +26,8 @@ def quota(platform: Platform, call: Call) -> Reply:
     with platform.store.read() as tx:
         package = _package(tx, code)
         if not needs_authorisation(package["manifest"]):
-            return Reply(
-                AuthQuota(algo_def_code=code, quota_used=plans.streams_of(tx, code), quota_total=UNDECLARED)
-            )
+            used = streams_of(authorised(tx, call.now.wall_ms), code)
+            return Reply(AuthQuota(algo_def_code=code, quota_used=used, quota_total=UNDECLARED))
         server = authservers.default_row(tx, package["provider"])
     if server is None:
         raise faults.NotFound(
@@ -58,7 +58,7 @@ def _ask(platform: Platform, server_id: int, code: str, now_ms: int) -> Row | No
     with platform.store.write() as tx:
         ask_id = authquotas.ask(tx, server_id, code, now_ms)
     platform.wake()
-    hold(platform, _patience_seconds(platform), lambda tx: _is_over(asks.get(tx, ask_id)))
+    hold(platform, _patience_seconds(platform), lambda tx: not asks.is_open(tx, ask_id))
     with platform.store.read() as tx:
         return asks.get(tx, ask_id)
 
@@ -66,10 +66,6 @@ def _ask(platform: Platform, server_id: int, code: str, now_ms: int) -> Row | No
 def _patience_seconds(platform: Platform) -> float:
     """The server may be asked something else just now, which has its time as well."""
     return min(LONGEST_SECONDS, 2 * platform.settings.licences.quota_timeout_seconds + 1)
-
-
-def _is_over(row: Row | None) -> bool:
-    return row is None or row["state"] not in asks.WAITING
 
 
 def _fault(server: Row, answer: Row, seconds: float) -> faults.Fault:

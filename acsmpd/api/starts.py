@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from acsmpd import faults
 from acsmpd.api.platform import Platform
-from acsmpd.api.waiting import hold
+from acsmpd.api.waiting import LONGEST_SECONDS, hold
 from acsmpd.decide.hall import Hall
 from acsmpd.decide.policies import Policies
 from acsmpd.decide.quotas import Binding, binding
@@ -24,12 +24,11 @@ from acsmpd.store.tables import Instance, Load
 
 T = TypeVar("T")
 
+MORE_SECONDS = 1.0
+"""Beyond the time of a server that is asked afresh a start is held no longer than this."""
+
 NAMED = 20
 """Instances that a refusal names one by one."""
-
-
-FRESH_SECONDS = 5.0
-"""How long a start is held until a server that allowed too little has been asked afresh."""
 
 
 class PastQuota(faults.Conflict):
@@ -78,7 +77,8 @@ def _ask(platform: Platform, servers: Collection[tuple[int, str]], now_ms: int) 
     with platform.store.write() as tx:
         named = [authquotas.ask(tx, *one, now_ms) for one in sorted(servers)]
     platform.wake()
-    hold(platform, FRESH_SECONDS, lambda tx: not any(asks.is_open(tx, one) for one in named))
+    seconds = platform.settings.licences.quota_timeout_seconds + MORE_SECONDS
+    hold(platform, min(LONGEST_SECONDS, seconds), lambda tx: not any(asks.is_open(tx, one) for one in named))
 
 
 def refused(tx: Tx, instance_ids: Sequence[str], now_ms: int) -> Refused:

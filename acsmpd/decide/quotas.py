@@ -160,12 +160,17 @@ def binding(known: Authorised) -> Binding:
     return Binding(Quotas(pools, used, going), by_load)
 
 
+def streams_of(known: Authorised, capability: str) -> int:
+    """Streams of a capability that count, whatever binds them."""
+    return len({claim.instance for claim in known.claims if claim.capability == capability})
+
+
 def licensed_streams(known: Authorised, provider: str, capability: str) -> int:
     """Streams of a capability on services that licences of its provider bind, counted in each pool; all there are where
     it has no licence (table 39)."""
     source = known.sources.get(provider)
     if source is None or not source.grants:
-        return len({claim.instance for claim in known.claims if claim.capability == capability})
+        return streams_of(known, capability)
     pools = {load_id: name for load_id, name, pool in _bound(known) if pool.server is None}
     used = _used(known.claims, pools)[0]
     return sum(len(instances) for (_, code), instances in used.items() if code == capability)
