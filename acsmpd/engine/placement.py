@@ -5,12 +5,13 @@ from __future__ import annotations
 from acsmpd.clock import Moment
 from acsmpd.decide.failover import Failover
 from acsmpd.decide.hall import Hall
+from acsmpd.decide.placement import capabilities_at, events_of
 from acsmpd.decide.policies import Policies
 from acsmpd.decide.settling import Decision, Wish, settle
 from acsmpd.engine.core import Core
 from acsmpd.engine.moves import Losses, Partings, Shaken, waits
 from acsmpd.engine.seating import hall_of, held_places
-from acsmpd.model import FOR_QUOTA, Device, InstanceRow
+from acsmpd.model import FOR_QUOTA, Device, InstanceRow, TaskRow
 from acsmpd.store import authquotas, devices, packages, plans, policies, turning
 from acsmpd.store.database import Tx
 
@@ -34,14 +35,16 @@ class Placement:
         with self._core.store.read() as tx:
             unplaced = plans.unplaced_instances(tx)
             shaken = self._losses.shaken(tx, devices.all_devices(tx), now)
+            changed = turning.otherwise(tx)
             idle = turning.astray(tx)
             resting = turning.resting(tx, idle.pop("running", []))
         self.waiting.clear()
         self.moving.clear()
         wishes = [*(Wish(one, rests=task) for one, task in resting), *(Wish(one) for one in unplaced)]
-        if not wishes and not shaken and not any(idle.values()):
+        if not wishes and not shaken and not changed and not any(idle.values()):
             return None
         with self._core.store.write() as tx:
+            self._recast(tx, changed, now)
             for wanted, rows in idle.items():
                 turning.wish(tx, rows, wanted, now.wall_ms)
             return self._place(tx, wishes, shaken, now) if wishes or shaken else None
@@ -49,6 +52,17 @@ class Placement:
     def for_streams(self) -> set[str]:
         """Those of `waiting` that one more service might help: of the others no quota allows more."""
         return {instance for instance, why in self.waiting.items() if FOR_QUOTA not in why}
+
+    def _recast(self, tx: Tx, changed: list[tuple[InstanceRow, TaskRow, str]], now: Moment) -> None:
+        """Other events may be served by other capabilities: those are other streams, which need room and quota anew."""
+        abilities = packages.abilities(tx) if changed else []
+        for instance, task, package_id in changed:
+            served = capabilities_at(instance, abilities, package_id)
+            is_whole = served.keys() == set(events_of(instance.info))
+            if is_whole and set(served.values()) == set(task.capabilities or ()):
+                plans.serve(tx, instance.number, served)
+            else:
+                self._give_up(tx, task.id, now)
 
     # --- where to ----------------------------------------------------------------------------------------
 

@@ -48,3 +48,20 @@ def resting(tx: Tx, task_row_ids: Sequence[int]) -> list[tuple[InstanceRow, Task
         some = {one.instance_id: one for one in tasks(tx, Task.id.in_(task_row_ids[first : first + CHUNK]))}
         found += [(one, some[one.id]) for one in instances(tx, Instance.id.in_(list(some)))]
     return found
+
+
+OTHERWISE = """
+    SELECT DISTINCT t.id, l.package_id FROM instance_event e JOIN instance i ON i.number = e.instance_number
+    JOIN task t ON t.instance_id = i.id JOIN load l ON l.id = t.load_id
+    WHERE e.capability = '' AND NOT i.deleted AND t.wanted != 'gone' AND t.capabilities IS NOT NULL
+    ORDER BY t.id LIMIT ?
+"""
+
+
+def otherwise(tx: Tx) -> list[tuple[InstanceRow, TaskRow, str]]:
+    """Instances whose events were changed since they got their place on a service, with it and its package; CHUNK at
+    most."""
+    packages = {row[0]: row[1] for row in tx.sql(OTHERWISE, CHUNK)}
+    there = tasks(tx, Task.id.in_(list(packages))) if packages else []
+    named = {one.id: one for one in instances(tx, Instance.id.in_([task.instance_id for task in there]))}
+    return [(named[task.instance_id], task, packages[task.id]) for task in there]

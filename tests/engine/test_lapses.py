@@ -9,9 +9,9 @@ import pytest
 
 from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS, Moment
 from acsmpd.engine.lapses import BACK_SECONDS, CLOCK_BACK, LAPSED
-from acsmpd.store import licences, policies
-from acsmpd.store.tables import License
-from tests.engine.bench import Bench
+from acsmpd.store import licences, plans, policies
+from acsmpd.store.tables import Capability, License
+from tests.engine.bench import INFO, Bench
 from tests.store.rows import CODE, NOW
 
 HOUR_MS = HOUR_SECONDS * 1000
@@ -276,4 +276,57 @@ def test_nothing_is_loaded_without_a_good_licence_and_it_is_when_one_comes(tmp_p
     works.licence(1)
     works.run(6, seconds=40)
     assert works.the_load().status == "RUNNING"
+    works.close()
+
+
+# --- other events ------------------------------------------------------------------------------------------------
+
+
+def other_events(works: Bench, *events: str) -> None:
+    """As an update of the instance does."""
+    info = {**INFO, "RulesParams": [{"EventID": event} for event in events]}
+    with works.store.write() as tx:
+        row = plans.instance(tx, "i0")
+        assert row is not None
+        plans.change_instance(tx, "i0", info=info, revision=row["revision"] + 1)
+        plans.set_events(tx, row["number"], [(event, "") for event in events])
+
+
+def capabilities(works: Bench) -> dict[str, str]:
+    with works.store.read() as tx:
+        return dict(tx.sql("SELECT event_id, capability FROM instance_event ORDER BY id"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "status"),
+    [({"A": 1, "B": 1}, "RUNNING"), ({"A": 1}, "PENDING"), ({"A": 1, "B": 0}, "PENDING")],
+)
+def test_events_of_another_capability_are_other_streams(
+    tmp_path: Path, allowed: dict[str, int], status: str
+) -> None:
+    works = Licensed(tmp_path / "works")
+    works.package(manifest=NEEDS, codes=("A", "B"))
+    with works.store.write() as tx:
+        tx.run(Capability.update(event_ids=["INTRUSION", "LOITERING"]).where(Capability.code == "A"))
+        tx.run(Capability.update(event_ids=["FENCE"]).where(Capability.code == "B"))
+        which = {"sm3": "one", "provider": "ACSMPD", "device": ""}
+        licences.add(
+            tx, created_ms=NOW, **which, abilities=allowed, path="licenses/one", size=1, expire_ms=None
+        )
+    works.want(1)
+    works.run(8)
+    [task_id] = works.plant.boxes[CODE].tasks
+    other_events(works, "LOITERING")
+    works.run(4)
+    assert list(works.plant.boxes[CODE].tasks) == [task_id]  # the same capability: the same stream
+    assert capabilities(works) == {"LOITERING": "A"}
+    other_events(works, "LOITERING", "FENCE")
+    works.run(8)
+    assert works.status("i0")[0] == status
+    if status == "RUNNING":
+        assert works.task("i0").capabilities == ["A", "B"]
+        assert capabilities(works) == {"LOITERING": "A", "FENCE": "B"}
+    else:
+        assert "0/0 streams of B are used" in works.status("i0")[1]
+        assert works.on_device() == 0
     works.close()
