@@ -385,7 +385,7 @@ class Licences(Struct, frozen=True):
 
     grace_hours: Annotated[
         v.HoursOrNot,
-        says("Running work ends so long after its licence expired; -1: it is never ended for that."),
+        says("Running work ends so long after its licence expired or was deleted; -1: never."),
     ] = -1
     quota_path: Annotated[
         v.QuotaPath, says("Where an authorisation server tells the quota of a capability.")
