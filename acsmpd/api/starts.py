@@ -18,7 +18,18 @@ from acsmpd.decide.policies import Policies
 from acsmpd.decide.quotas import Binding, binding
 from acsmpd.decide.settling import Wish, settle
 from acsmpd.model import FOR_QUOTA, Seat
-from acsmpd.store import asks, authquotas, devices, packages, plans, policies, quotas, services, turning
+from acsmpd.store import (
+    asks,
+    authquotas,
+    authservers,
+    devices,
+    packages,
+    plans,
+    policies,
+    quotas,
+    services,
+    turning,
+)
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load
 
@@ -68,7 +79,7 @@ def afresh(platform: Platform, now_ms: int, start: Callable[[], T]) -> T:
 def ask_afresh(platform: Platform, instance_ids: Sequence[str], now_ms: int) -> None:
     """Before any of these would be refused by what a server said last, that is asked."""
     with platform.store.read() as tx:
-        servers = refused(tx, instance_ids, now_ms).servers
+        servers = refused(tx, instance_ids, now_ms).servers if authservers.rows(tx) else frozenset()
     if servers:
         _ask(platform, servers, now_ms)
 

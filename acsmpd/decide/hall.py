@@ -118,7 +118,9 @@ class Hall:
         """Whether streams are free there, and their quota allows the instance to start."""
         if self.free(option.seat) < option.weight:
             return False
-        return not self.quotas.short(instance_id, option.seat.pool, option.capabilities)
+        return not option.seat.pool or not self.quotas.short(
+            instance_id, option.seat.pool, option.capabilities
+        )
 
     def short_soon(self, option: Option, instance_id: str) -> Counter[str]:
         """capability -> streams its quota lacks there even when those who are to go have gone."""
