@@ -20,9 +20,10 @@ from acsmpd.api import (
     rollouts,
     services,
     system,
+    upstreams,
 )
 
 MODULES = (
     authquotas, authservers, computility, copies, facade, foreign, instances, licences, links, packages, people,
-    pipelines, plans, policies, registration, results, rollouts, services, system,
+    pipelines, plans, policies, registration, results, rollouts, services, system, upstreams,
 )  # fmt: skip

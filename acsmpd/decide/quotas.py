@@ -165,6 +165,13 @@ def streams_of(known: Authorised, capability: str) -> int:
     return len({claim.instance for claim in known.claims if claim.capability == capability})
 
 
+def running_by(known: Authorised, server: int, capability: str) -> int:
+    """Streams of a capability that run by leave of a server, and that it may have counted."""
+    loads = {load_id for load_id, _, pool in _bound(known) if pool.server == server}
+    there = (claim for claim in known.claims if claim.capability == capability and claim.load_id in loads)
+    return len({claim.instance for claim in there if claim.runs})
+
+
 def licensed_streams(known: Authorised, provider: str, capability: str) -> int:
     """Streams of a capability on services that licences of its provider bind, counted in each pool; all there are where
     it has no licence (table 39)."""

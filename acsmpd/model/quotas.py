@@ -48,12 +48,13 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Claim(NamedTuple):
-    """A stream of a capability that an instance has on a load. `stays`: it is not to end."""
+    """A stream of a capability that an instance has on a load. `stays`: it is not to end; `runs`: it is seen to run."""
 
     instance: str
     load_id: str | None
     capability: str
     stays: bool
+    runs: bool = False
 
 
 class Authorised(NamedTuple):

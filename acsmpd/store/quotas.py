@@ -11,7 +11,8 @@ from acsmpd.store.database import Tx
 from acsmpd.store.tables import AuthServer, Load, Package, Service
 
 CLAIMS = """
-    SELECT coalesce(nullif(t.instance_id, ''), 'task ' || t.id), t.load_id, each.value, t.wanted = 'running'
+    SELECT coalesce(nullif(t.instance_id, ''), 'task ' || t.id), t.load_id, each.value, t.wanted = 'running',
+        t.status = 'RUNNING'
     FROM task t, json_each(t.capabilities) each LEFT JOIN computility c ON c.code = t.device
     WHERE (t.wanted = 'running' AND (NOT t.sent OR t.status != 'FINISHED'))
         OR (t.wanted != 'running' AND t.sent AND t.status IN ('PENDING', 'RUNNING')
@@ -74,4 +75,4 @@ def _loads(tx: Tx, providers: Mapping[str, str]) -> Iterator[tuple[str, str, str
 def _claims(tx: Tx) -> Iterator[Claim]:
     """Every stream that counts."""
     for row in tx.each(CLAIMS):
-        yield Claim(row[0], row[1], row[2], bool(row[3]))
+        yield Claim(row[0], row[1], row[2], bool(row[3]), bool(row[4]))

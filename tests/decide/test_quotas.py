@@ -13,6 +13,7 @@ from acsmpd.decide.quotas import (
     binding,
     licensed_streams,
     pool_of,
+    running_by,
     surplus,
     total,
 )
@@ -187,6 +188,17 @@ def test_streams_on_services_that_licences_bind_are_counted() -> None:
     assert licensed_streams(known(grants=own[:1], claims=claims), "P", "A") == 2
     assert licensed_streams(known(claims=claims), "P", "A") == 4
     assert licensed_streams(known(claims=claims), "Q", "A") == 4
+
+
+def test_a_server_may_have_counted_what_runs_by_its_leave() -> None:
+    own = [Grant(abilities={"A": 9}, device=D)]
+    claims = [
+        Claim("i1", "l1", "A", True, True), Claim("i2", "l2", "A", True, True), Claim("i3", "l2", "A", True, False),
+        Claim("i4", "l2", "B", True, True), Claim("i5", "l2", "A", False, True), Claim("i5", "l2", "A", True, True),
+    ]  # fmt: skip
+    assert running_by(known(grants=own, server=3, claims=claims), 3, "A") == 2
+    assert running_by(known(server=3, claims=claims), 3, "A") == 3
+    assert running_by(known(server=3, claims=claims), 4, "A") == 0
 
 
 @given(some.data())

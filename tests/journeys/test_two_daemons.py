@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from acsmpd import offline
+from acsmpd.clock import Clock
 from tests.support.engines import ENGINE
 from tests.support.packaging import make_package, task_info
 from tests.support.site import Site, running
@@ -164,3 +166,50 @@ def test_the_line_is_cut_and_comes_back(pair: Pair, tmp_path: Path) -> None:
     upper.until(f"/ACSMP/Tasks/{plan}", lambda d: d["RunningCount"] == 1, seconds=60)
     total = lower.client.fine("POST", "/ACSMP/TaskInstances/Search", {})["TotalSize"]
     assert total == 1
+
+
+# --- what is seen of it below --------------------------------------------------------------------------------------
+
+
+def seen(site: Site) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.client.fine("GET", "/ACSMP/Upstream")
+    return found
+
+
+def test_how_it_goes_with_the_platform_above_is_shown(pair: Pair) -> None:
+    upper, lower = pair
+    wait_until(lambda: seen(lower)[0]["State"] == "registered", what="the registration to be seen")
+    [one] = seen(lower)
+    assert one.pop("Since")
+    assert one == {
+        "Name": BOX, "Code": BOX, "Url": upper.url, "Type": "CAD", "State": "registered", "WaitingResults": 0,
+    }  # fmt: skip
+    upper.client.fine("PUT", f"/ACSMP/Computility/{BOX}", {"Enabled": False})
+    wait_until(lambda: seen(lower)[0]["State"] != "registered", what="the refusal to be seen")
+    assert BOX in seen(lower)[0]["Reason"]
+    upper.client.fine("PUT", f"/ACSMP/Computility/{BOX}", {"Enabled": True})
+    wait_until(lambda: seen(lower)[0]["State"] == "registered", what="it to be registered again")
+    upper.stop()
+    wait_until(lambda: seen(lower)[0]["State"] == "failing", what="the failure to be seen")
+    offline.wish_upstream(lower.settings, Clock(), BOX, join=False)
+    wait_until(lambda: seen(lower)[0]["State"] == "leaving", what="the wish to leave")
+    upper.start()
+    wait_until(lambda: seen(lower)[0]["State"] == "left", seconds=40, what="it to have left")
+    assert upper.client.fine("GET", f"/ACSMP/Computility/{BOX}")["State"] == "gone"
+
+
+def test_results_that_wait_for_the_platform_above_are_counted(pair: Pair, tmp_path: Path) -> None:
+    upper, lower = pair
+    plan = job(
+        upper, engine_package(tmp_path, UPPER, "upper-algo"), UPPER, BOX, "upper-algo", "rtsp://10.0.0.9/u"
+    )
+    wait_until(lambda: results(upper, plan)["Total"] >= 1, seconds=30, what="results above")
+    upper.stop()
+    wait_until(lambda: seen(lower)[0]["WaitingResults"] >= 2, seconds=30, what="results to wait")
+    upper.start()
+    before = results(upper, plan)["Total"]
+    wait_until(lambda: results(upper, plan)["Total"] > before + 2, seconds=60, what="them to come")
+
+
+def test_without_a_platform_above_nothing_is_shown(site: Site) -> None:
+    assert seen(site) == []

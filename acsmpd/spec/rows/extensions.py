@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acsmpd.spec.messages import extensions, results
+from acsmpd.spec.messages import extensions, results, upstream
 from acsmpd.spec.messages.paging import EmptyResponse
 from acsmpd.spec.messages.services import AlgoServiceDetailResponse
 from acsmpd.spec.operation import MIB, Access, Face, Operation
@@ -90,6 +90,14 @@ SYSTEM: tuple[Operation, ...] = (
         extensions.PublicKeyResponse,
         "The SM2 key passwords are encrypted with",
         access=Access.OPEN,
+    ),
+    read(
+        "get_upstream",
+        "GET",
+        "Upstream",
+        None,
+        upstream.UpstreamListResponse,
+        "How it goes with the platforms above",
     ),
     read("system_info", "GET", "System/Info", None, extensions.SystemInfoResponse, "The platform itself"),
     row(

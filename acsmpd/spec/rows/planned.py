@@ -41,7 +41,6 @@ _NAMED: tuple[tuple[str, str, str, Access], ...] = (
     ("list_media_files", "GET", "MediaFiles", _READ),
     ("import_media_file", "POST", "MediaFiles", _OPERATE),
     ("delete_media_file", "DELETE", "MediaFiles/<ID>", _OPERATE),
-    ("get_upstream", "GET", "Upstream", _READ),
 )
 
 _PATH: dict[str, Any] = {"Code": Code20, "Name": PathName, "ID": PathName}
