@@ -15,7 +15,7 @@ from tests.support.site import Site, running
 from tests.support.state import refused
 
 SERVERS = "/ACSMP/AuthServer"
-ADDRESS, OTHER = "192.108.1.1:8808", "192.108.1.2:8808"
+ADDRESS, OTHER = "192.0.2.1:8808", "192.0.2.2:8808"
 NEEDS = {"AUTH_SERVER_ADDR": ""}
 
 
