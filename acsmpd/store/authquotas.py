@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from acsmpd.model import brings_own, needs_authorisation
 from acsmpd.store import asks
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import struct, structs
-from acsmpd.store.tables import Ask, AuthQuota, Capability, Load, Package, Service
+from acsmpd.store.tables import Ask, AuthQuota, Capability, Package
 
 
 class Known(Struct, frozen=True):
@@ -119,28 +120,34 @@ def health(server_id: int, found: Mapping[tuple[int, str], Known]) -> Health:
     return Health("failing", max(failed, key=lambda one: one.tried_ms or 0).error, answered)
 
 
+LOADED = "SELECT DISTINCT package_id FROM load WHERE wanted AND ours"
+WISHES = """
+    SELECT service.env, service.license_url FROM load JOIN service ON service.id = load.service_id
+    WHERE load.package_id = ? AND load.wanted AND load.ours
+"""
+
+
 def wanted(tx: Tx) -> dict[str, set[str]]:
     """provider -> its capabilities that ask a server: of packages that need authorisation and are loaded somewhere, or
     are to be, by a wish that does not bring its own."""
-    query = (
-        Load.select(Load.package_id, Service.env, Service.license_url)
-        .join(Service, on=(Service.id == Load.service_id))
-        .where(Load.wanted == True, Load.ours == True)
-        .distinct()
-    )
-    asking = {row["package_id"] for row in tx.rows(query) if not brings_own(row["env"], row["license_url"])}
+    asking = [package for (package,) in tx.sql(LOADED) if _asks(tx, package)]
     if not asking:
         return {}
-    columns = (Package.id, Package.provider, Package.manifest)
-    there = tx.rows(Package.select(*columns).where(Package.id.in_(sorted(asking))))
-    needy = {row["id"]: row["provider"] for row in there if needs_authorisation(row["manifest"])}
-    here = Capability.select(Capability.code, Capability.package_id).where(
-        Capability.package_id.in_(list(needy))
+    there = tx.rows(
+        Package.select(Package.id, Package.provider, Package.manifest).where(Package.id.in_(asking))
     )
+    needy = {row["id"]: row["provider"] for row in there if needs_authorisation(row["manifest"])}
+    here = Capability.select(Capability.code, Capability.package_id)
     found: dict[str, set[str]] = {}
-    for row in tx.rows(here):
+    for row in tx.rows(here.where(Capability.package_id.in_(list(needy)))):
         found.setdefault(needy[row["package_id"]], set()).add(row["code"])
     return found
+
+
+def _asks(tx: Tx, package_id: str) -> bool:
+    """Whether one of its services does. The first one tells nearly always, and there may be thousands."""
+    wishes = tx.each(WISHES, package_id)
+    return any(not brings_own(msgspec.json.decode(env), license_url) for env, license_url in wishes)
 
 
 def held(tx: Tx, provider: str) -> set[str]:
