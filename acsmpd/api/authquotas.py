@@ -74,7 +74,7 @@ def _fault(server: Row, answer: Row, seconds: float) -> faults.Fault:
         return faults.of_code(int(answer["Code"]), str(answer["Message"]))
     return faults.NoAnswerInTime(
         f"authorisation server {server['id']} of provider {server['provider']!r} ({server['server']}) has not answered"
-        f" within {seconds:g} s; see /ACSMP/AuthServer/{server['id']}"
+        f" yet: a request waits at most {seconds:g} s for it; see /ACSMP/AuthServer/{server['id']}"
     )
 
 

@@ -187,6 +187,22 @@ def test_readers_at_once_share_one_question(site: Site, server: AuthServerProces
     assert server.calls == [PATH]
 
 
+def test_more_readers_than_may_wait_are_told_at_once(tmp_path: Path) -> None:
+    with auth_server() as server, running(tmp_path / "data", server_max_waiters="1", **SHORT) as site:
+        assert site.client.upload(make_package(tmp_path, env=NEEDS)).code == 0
+        server.quota(CAPABILITY, 3, 30)
+        server.set(mode="silent")
+        number = added(site, server.address)
+        found: list[Answer] = []
+        reader = threading.Thread(target=lambda: found.append(site.client.get(QUOTA)))
+        reader.start()
+        server.called(1)
+        words = f"authorisation server {number} of provider 'ACSMPD' ({server.address}) has not answered yet"
+        refused(site.client.get(QUOTA), 504, 50401, words, "at most 3 s", f"see {SERVERS}/{number}")
+        reader.join()
+        refused(found[0], 504, 50401, "cannot ask")
+
+
 # --- bad days ------------------------------------------------------------------------------------------------
 
 
