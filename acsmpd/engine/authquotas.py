@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 from acsmpd import faults
 from acsmpd.clock import Moment
 from acsmpd.decide.backoff import delay_seconds
+from acsmpd.decide.quotas import running_by
 from acsmpd.drivers.authserver import AuthServers, Quota
 from acsmpd.engine.core import Core
 from acsmpd.engine.lanes import Lanes
 from acsmpd.store import alarms, asks, authquotas, authservers
 from acsmpd.store.authquotas import Known
 from acsmpd.store.database import Tx
+from acsmpd.store.quotas import authorised
 from acsmpd.wire.exchange import Cancelled
 
 log = logging.getLogger(__name__)
@@ -160,7 +162,7 @@ class AuthQuotas:
         with self._core.store.read() as tx:
             row = authservers.get(tx, number)
             question = self._next(tx, row, number)
-            counted = authquotas.running(tx, question.capability) if question else 0
+            counted = self._counted(tx, number, question.capability) if question else 0
         if question is None:
             return False
         if row is None:
@@ -177,6 +179,10 @@ class AuthQuotas:
         else:
             self._answered(row, question, quota, counted)
         return True
+
+    def _counted(self, tx: Tx, number: int, capability: str) -> int:
+        """Streams of ours that the server may have counted by now."""
+        return running_by(authorised(tx, self._core.clock.now().wall_ms), number, capability)
 
     def _next(self, tx: Tx, row: dict[str, Any] | None, number: int) -> _Question | None:
         """What somebody asked comes first."""

@@ -20,8 +20,8 @@ class Known(Struct, frozen=True):
     """What is known of one capability at one server.
 
     `used` and `total` are the server's own count, in streams; `total` -1: it declares none. They hold what it said
-    last, also while it fails; `answered_ms` None: it never said anything. `counted`: streams of ours that were
-    RUNNING when that question was sent. `error` is of the last try, "" when that was answered; `address`
+    last, also while it fails; `answered_ms` None: it never said anything. `counted`: streams of ours by its leave
+    that were RUNNING when that question was sent. `error` is of the last try, "" when that was answered; `address`
     (host:port) answered last.
     """
 
@@ -86,17 +86,6 @@ def drop(tx: Tx, server_id: int, capability: str) -> None:
 def forget(tx: Tx, server_id: int) -> None:
     """The server is another one now, or gone."""
     tx.run(AuthQuota.delete().where(AuthQuota.server_id == server_id))
-
-
-RUNNING = """
-    SELECT count(DISTINCT instance_id) FROM task
-    WHERE status = 'RUNNING' AND EXISTS (SELECT 1 FROM json_each(task.capabilities) WHERE json_each.value = ?)
-"""
-
-
-def running(tx: Tx, capability: str) -> int:
-    """Streams of ours of the capability that are RUNNING, which a server may have counted."""
-    return int(tx.sql(RUNNING, capability)[0][0])
 
 
 class Health(Struct, frozen=True):

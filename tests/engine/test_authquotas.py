@@ -185,20 +185,27 @@ def test_a_restart_keeps_what_was_said_and_asks_anew(bench: Bench, serve: Callab
     assert known.answered_ms == (known.tried_ms or 0) - 1000
 
 
-def test_streams_of_ours_that_run_are_counted_when_the_question_is_sent(
+def test_streams_by_its_leave_that_run_are_counted_when_the_question_is_sent(
     bench: Bench, serve: Callable[..., Server]
 ) -> None:
-    def late(handler: Handler) -> None:
+    """Not those on services that bring their own, or that nobody has to ask."""
+
+    def runs(name: str, load_id: str, status: str = "RUNNING") -> None:
         with bench.store.write() as tx:
-            add_instance(tx, "two")
-            add_task(tx, "two", status="RUNNING", capabilities=["A"])
+            add_instance(tx, name)
+            add_task(tx, name, load_id=load_id, status=status, capabilities=["A"], sent=True)
+
+    def late(handler: Handler) -> None:
+        runs("two", f"load-{PACKAGE}")
         handler.reply(200, QUOTA)
 
     number = bench.server(serve(late))
     bench.loaded("A")
-    with bench.store.write() as tx:
-        add_instance(tx, "one")
-        add_task(tx, "one", status="RUNNING", capabilities=["A"])
+    other = f"{PACKAGE[:-1]}9"
+    bench.loaded("B", package=other, manifest={"env": []})
+    runs("one", f"load-{PACKAGE}")
+    runs("pending", f"load-{PACKAGE}", "PENDING")
+    runs("free", f"load-{other}")
     bench.run()
     assert bench.known(number, "A").counted == 1
 

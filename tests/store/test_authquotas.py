@@ -10,7 +10,7 @@ import pytest
 from acsmpd.store import asks, authquotas, services
 from acsmpd.store.authquotas import Health, Known
 from acsmpd.store.database import Store, Tx
-from tests.store.rows import NOW, OTHER, add_instance, add_load, add_package, add_task
+from tests.store.rows import NOW, add_load, add_package
 
 
 def answer(tx: Tx, server: int = 1, capability: str = "A", now: int = NOW, **more: Any) -> None:
@@ -104,18 +104,6 @@ def test_many_who_ask_at_once_put_one_question(store: Store) -> None:
         thread.join()
     assert len(found) == 16
     assert len(set(found)) == 1
-
-
-def test_an_instance_counts_once_and_only_while_it_runs(store: Store) -> None:
-    with store.write() as tx:
-        for name in ("one", "two", "three", "four"):
-            add_instance(tx, name)
-        add_task(tx, "one", status="RUNNING", capabilities=["A", "B"])
-        add_task(tx, "one", status="RUNNING", capabilities=["A"], device=OTHER)  # moving: both are seen
-        add_task(tx, "two", status="PENDING", capabilities=["A"])
-        add_task(tx, "three", status="RUNNING", capabilities=None)
-        add_task(tx, "four", status="RUNNING", capabilities=["AB"])
-        assert [authquotas.running(tx, code) for code in ("A", "B", "AB", "C")] == [1, 1, 1, 0]
 
 
 # --- how it goes, and what is asked about -------------------------------------------------------------------------
