@@ -127,7 +127,9 @@ while IFS= read -r line || [ -n "$line" ]; do
     'would be imported') would=$((would + 1)) ;;
     *) state=failed failed=$((failed + 1)) ;;
   esac
-  printf '%-18s %4d  %s  %s\n' "$state" "$number" "${file:-$line}" "$words"
+  # what stands on a stick may hold signs that do something to a terminal
+  printf '%-18s %4d  %s  %s\n' "$state" "$number" "${file:-$line}" "$words" |
+    LC_ALL=C tr '\001-\010\013-\037\177' '?'
 done < "$root/manifest.csv"
 
 printf '\n%d imported, %d there already, %d failed' $imported $known $failed

@@ -117,7 +117,12 @@ def _is_address(text: str) -> bool:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     is_bare = bare is host and ":" in bare
     return bool(
-        colon and port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535 and not is_bare
+        colon
+        and port.isascii()
+        and port.isdigit()
+        and port[0] != "0"
+        and int(port[:6]) <= 65535
+        and not is_bare
     ) and is_plain_host(bare)
 
 

@@ -173,7 +173,8 @@ def change_info(tx: Tx, row: dict[str, Any], asked: Any, now_ms: int, *, whole: 
     if placement.events_of(body) != placement.events_of(row["info"]):
         plans.set_events(tx, row["number"], _events(body))
     for task in plans.tasks(tx, Task.instance_id == row["id"], Task.wanted != "gone"):
-        plans.change_task(tx, task.id, parked=False)
+        if task.parked:
+            plans.unpark(tx, task, now_ms)
 
 
 def _next_too(columns: dict[str, Any] | None, given: dict[str, Any], asked: Any) -> dict[str, Any] | None:
@@ -314,7 +315,9 @@ def switch(platform: Platform, tx: Tx, conditions: list[Any], *, on: bool, now_m
     plans.change_instances(tx, Instance.id.in_(afresh), ended, status="PENDING", changed_ms=now_ms)
     for task in plans.tasks(tx, Task.instance_id.in_(ids), Task.wanted != "gone"):
         if task.parked:
-            plans.change_task(tx, task.id, parked=False, attempts=0, status="PENDING", changed_ms=now_ms)
+            if task.status != "PAUSED":  # one that stands still takes no stream, and needs one to go on
+                plans.change_task(tx, task.id, status="PENDING")
+            plans.unpark(tx, task, now_ms)
         elif task.status in ("FINISHED", "ERROR") and task.sent:
             services.run_anew(tx, task, now_ms)
 

@@ -38,6 +38,9 @@ T = TypeVar("T")
 MORE_SECONDS = 1.0
 """Beyond the time of a server that is asked afresh a start is held no longer than this."""
 
+AHEAD = 500
+"""Instances that come first and are looked at: where so many wait there is nothing left anyway."""
+
 NAMED = 20
 """Instances that a refusal names one by one."""
 
@@ -88,8 +91,14 @@ def _ask(platform: Platform, servers: Collection[tuple[int, str]], now_ms: int) 
     with platform.store.write() as tx:
         named = [authquotas.ask(tx, *one, now_ms) for one in sorted(servers)]
     platform.wake()
-    seconds = platform.settings.licences.quota_timeout_seconds + MORE_SECONDS
-    hold(platform, min(LONGEST_SECONDS, seconds), lambda tx: not any(asks.is_open(tx, one) for one in named))
+    seconds = min(LONGEST_SECONDS, platform.settings.licences.quota_timeout_seconds + MORE_SECONDS)
+    over = platform.clock.now().mono + seconds
+    done = hold(platform, seconds, lambda tx: not any(asks.is_open(tx, one) for one in named))
+    if not done and platform.clock.now().mono < over:
+        raise faults.SlowDown(
+            "the authorisation server is being asked whether it allows more streams, and too many wait for it already",
+            retry_after_seconds=1,
+        )
 
 
 def refused(tx: Tx, instance_ids: Sequence[str], now_ms: int) -> Refused:
@@ -126,8 +135,8 @@ def _seats(tx: Tx, bound: Binding) -> Iterator[Seat]:
 
 
 def _others(tx: Tx, new: Collection[str]) -> Iterator[Wish]:
-    """Whoever is to run by now and does not."""
-    for instance in plans.unplaced_instances(tx):
+    """Whoever is to run by now and does not, but for those that wait for something else than quota."""
+    for instance in plans.next_to_place(tx, AHEAD):
         if instance.id not in new:
             yield Wish(instance)
     for instance, task in turning.resting(tx, turning.astray(tx)["running"]):
@@ -143,5 +152,7 @@ def _starting(tx: Tx, instance_ids: Sequence[str]) -> Iterator[Wish]:
             task = resting.get(instance.id)
             if task is not None and task.status == "FINISHED":
                 task = replace(task, status="PAUSED")  # it begins anew, and needs a stream for it
+            if task is not None and task.parked and not task.sent:
+                task = None  # refused before: it is placed anew
             if task is None or task.wanted == "paused" or task.status == "PAUSED":
                 yield Wish(instance, rests=task)

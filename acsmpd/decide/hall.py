@@ -76,6 +76,8 @@ class Hall:
             self._streams[place.device] += 1
         else:
             self._used[place.load_id] += place.weight
+            if self.quotas.holds(instance_id):
+                self._full.clear()  # who was short of quota may be short of streams from now on
             self.quotas.take(instance_id, self._seats[place.load_id].pool, place.capabilities)
         self._on[place.device] += place.weight
 
@@ -83,8 +85,8 @@ class Hall:
         """Count a task that stood still and goes on, if its stream is free and its quota allows it; False, and nothing
         counted, if not.
 
-        One whose device has not stopped it yet has its stream still; one that has finished needs none, and one whose
-        service is not here any more has to move anyway.
+        One whose device has not stopped it yet has its stream still, but not its quota if that device is lost; one that
+        has finished needs none. One whose service is not here any more goes elsewhere.
         """
         if task.status == "FINISHED":
             return True
@@ -93,16 +95,15 @@ class Hall:
             return device is None or self._streams[task.device] <= device.stream_limit  # it is among them
         seat = self._seats.get(task.load_id)
         if seat is None:
-            return True
+            return False
         claim = (task.instance_id, seat.pool, task.capabilities or ())
+        if self.quotas.short(*claim) or not (task.stopping or self.free(seat) >= task.weight):
+            return False
         if task.stopping:
             self._leaving[seat.load_id] -= task.weight
-            self.quotas.take(*claim)
-            return True
-        if self.free(seat) < task.weight or self.quotas.short(*claim):
-            return False
-        self._used[seat.load_id] += task.weight
-        self._on[seat.device] += task.weight
+        else:
+            self._used[seat.load_id] += task.weight
+            self._on[seat.device] += task.weight
         self.quotas.take(*claim)
         return True
 

@@ -18,6 +18,9 @@ from acsmpd.model import Authorised, Claim, Grant, Source, Told
 UNDECLARED = -1
 """Nobody says how many: no limit by us."""
 
+MOST = 2**63 - 1
+"""A number that a reader takes; who allows as many sets no limit."""
+
 NOTHING = Grant(is_over=True)
 
 Stream = tuple[str, str]
@@ -32,6 +35,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     device: str = ""  # whose own licences they are
     grants: tuple[Grant, ...] = ()
     server: int | None = None
+    is_trusted: bool = True  # False: where the server never answered nothing starts
     told: Mapping[str, Told] = MappingProxyType({})
 
     @property
@@ -44,7 +48,8 @@ def total(grants: Sequence[Grant], capability: str) -> int:
     """The streams of a capability that these grants of its provider allow together (table E.7)."""
     if not grants or any(one.abilities is None and not one.is_over for one in grants):
         return UNDECLARED
-    return sum((one.abilities or {}).get(capability, 0) for one in grants if not one.is_over)
+    found = sum((one.abilities or {}).get(capability, 0) for one in grants if not one.is_over)
+    return min(found, MOST)
 
 
 def pool_of(grants: Iterable[Grant], device: str) -> list[Grant]:
@@ -107,6 +112,9 @@ class Quotas:
         if told is None:
             self.asked.add((pool.server, capability))
             return 0
+        if told.total is None and not pool.is_trusted:
+            self.asked.add((pool.server, capability))
+            return 0
         if told.total is None or told.total == UNDECLARED:
             return None
         left = told.total - told.others - used
@@ -123,6 +131,8 @@ class Quotas:
             return f"{binding.words} is being asked how many streams of {capability} it allows"
         else:
             told = binding.told[capability]
+        if told.total is None:
+            return f"licences are over, and {binding.words} has not said how many streams of {capability} it allows"
         return f"{used + told.others}/{told.total} streams of {capability} are used ({binding.words})"
 
     def take(self, instance: str, pool: str, capabilities: Iterable[str]) -> None:
@@ -184,12 +194,14 @@ def licensed_streams(known: Authorised, provider: str, capability: str) -> int:
 
 
 class Surplus(NamedTuple):
-    """Instances that count in a pool, of which so many have to end."""
+    """Instances that count in a pool, of which so many have to end. `first`: those that no licence but a lapsed one was
+    ever for, of them."""
 
     words: str
     capability: str
     instances: frozenset[str]
     number: int
+    first: frozenset[str]
 
 
 def surplus(
@@ -207,16 +219,20 @@ def surplus(
         if pool.server is None:
             by_load[load_id], pools[pool.words] = pool.words, pool
             devices[pool.words].add(device)
-    _, going = used = _used(known.claims, by_load)
+    claims = list(known.claims)
+    used, going = _used(claims, by_load)
     found = []
-    for (name, code), instances in used[0].items():
+    for (name, code), instances in used.items():
         pool, here = pools[name], devices[name]
-        if not any(_concerns(one, pool, here) for one in lapsed.get(pool.provider, ())):
+        gone = [one for one in lapsed.get(pool.provider, ()) if _concerns(one, pool, here)]
+        if not gone:
             continue
         kept = [one for one in graced.get(pool.provider, ()) if _concerns(one, pool, here)]
         allowed, staying = total([*pool.grants, *kept], code), instances - going[name, code]
         if allowed != UNDECLARED and len(staying) > allowed:
-            found.append(Surplus(name, code, frozenset(staying), len(staying) - allowed))
+            own = {one.device for one in gone if one.device and one.device != pool.device}
+            first = {claim.instance for claim in claims if claim.device in own} & staying
+            found.append(Surplus(name, code, frozenset(staying), len(staying) - allowed, frozenset(first)))
     return found
 
 
@@ -237,8 +253,11 @@ def _pool(source: Source, device: str) -> Pool:
     there are none: what needs authorisation does not start without."""
     here, provider = pool_of(source.grants, device), source.provider
     if source.server is not None and all(one.is_over for one in here):
-        words = f"the authorisation server of {provider}"
-        return Pool(words=words, provider=provider, server=source.server, told=source.told)
+        # Who never answered binds nobody; but licences that are over are not opened again by naming one.
+        return Pool(
+            words=f"the authorisation server of {provider}", provider=provider, server=source.server,
+            told=source.told, is_trusted=not here,
+        )  # fmt: skip
     if not here:
         return Pool(words=f"no licence or server of {provider}", provider=provider, grants=(NOTHING,))
     own = here[0].device

@@ -68,14 +68,16 @@ class Settling:
         self._hall, self._policies = hall, policies
         self._value = {one.task: policies.priority(one.instance).value for one in held}
         self._on: dict[str, list[Held]] = defaultdict(list)
-        self._in: dict[str, dict[int, Held]] = defaultdict(dict)  # the same by pool, where a quota binds
+        self._in: dict[tuple[str, str], dict[int, Held]] = defaultdict(
+            dict
+        )  # the same by pool and capability
         for one in sorted(
             held, key=lambda one: (self._value[one.task], -one.instance.number, one.instance.id)
         ):
             if not one.instance.pinned:
                 self._on[one.load_id].append(one)  # the lowest first, of equals the newest
-                if hall.pool(one.load_id):
-                    self._in[hall.pool(one.load_id)][one.task] = one
+                for stream in self._streams(one):
+                    self._in[stream][one.task] = one
         self._queue: list[tuple[Key, Wish]] = []
 
     def run(self, wishes: Sequence[Wish]) -> list[Decision]:
@@ -173,13 +175,19 @@ class Settling:
         short = self._hall.short_soon(option, instance_id)
         for one in gone:
             short.subtract(set(one.capabilities) & short.keys())
-        for one in self._in[option.seat.pool].values() if max(short.values(), default=0) > 0 else ():
-            if max(short.values()) <= 0 or self._value[one.task] >= value:
-                break
-            if one not in gone and any(short[code] > 0 for code in one.capabilities):
-                gone.append(one)
-                short.subtract(set(one.capabilities) & short.keys())
+        for code in list(short):
+            for one in self._in[option.seat.pool, code].values() if short[code] > 0 else ():
+                if short[code] <= 0 or self._value[one.task] >= value:
+                    break
+                if one not in gone:
+                    gone.append(one)
+                    short.subtract(set(one.capabilities) & short.keys())
         return () if max(short.values(), default=0) > 0 else tuple(gone)
+
+    def _streams(self, one: Held) -> list[tuple[str, str]]:
+        """What it holds of quotas, as (pool, capability)."""
+        pool = self._hall.pool(one.load_id)
+        return [(pool, code) for code in one.capabilities] if pool else []
 
     def _cost(self, found: tuple[Option, tuple[Held, ...]]) -> tuple[int, int, int, str, str]:
         option, gone = found
@@ -189,7 +197,8 @@ class Settling:
     def _evict(self, instance: InstanceRow, priority: Priority, gone: Sequence[Held]) -> None:
         for one in gone:
             self._on[one.load_id].remove(one)
-            self._in[self._hall.pool(one.load_id)].pop(one.task, None)
+            for stream in self._streams(one):
+                self._in[stream].pop(one.task, None)
             mine = (one.instance.id, one.capabilities)
             self._hall.give_up(one.load_id, one.weight, at_once=not one.sent, of=mine)
             by = f"instance {instance.id} (priority {priority.value} over {self._value[one.task]})"

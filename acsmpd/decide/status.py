@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from acsmpd.model import Device, InstanceRow, TaskRow
+from acsmpd.model import FOR_PLACE, Device, InstanceRow, TaskRow
 
 
 class Status(Struct, frozen=True):
@@ -36,7 +36,7 @@ def instance_status(
             return Status("RUNNING", "being taken off its device")
         return Status("FINISHED" if instance.status == "FINISHED" else "PAUSED")
     if task is None:
-        return Status("PENDING", waiting or "waiting for a place")
+        return Status("PENDING", waiting or FOR_PLACE)
     finished = task.sent and task.status == "FINISHED"  # wherever it was, that is an end
     if device is not None and device.state in ("lost", "gone") and not finished:
         word = "PENDING" if moving else "ERROR"

@@ -26,6 +26,8 @@ from acsmpd.store.tables import Audit, Instance, License, Task
 log = logging.getLogger(__name__)
 
 INTENT_DAYS, ASK_DAYS = 1, 7
+QUOTA_ASK_DAYS = 1 / 24
+"""Of quotas many are asked, and what was answered last is kept elsewhere."""
 PERIOD_SECONDS = 60
 TRIM_PERIOD_SECONDS = 600
 BATCH = 500
@@ -184,7 +186,8 @@ class Housekeeping:
 
     def _drop_old_asks(self, now: Moment) -> bool:
         with self._core.store.write(durable=False) as tx:
-            return asks.trim(tx, self._lately(now, ASK_DAYS), BATCH) > 0
+            quotas = asks.trim(tx, self._lately(now, QUOTA_ASK_DAYS), BATCH, asks.QUOTA)
+            return quotas + asks.trim(tx, self._lately(now, ASK_DAYS), BATCH) > 0
 
     def _drop_old_alarms(self, now: Moment) -> bool:
         lately = self._lately(now, self._core.settings.audit.keep_days)

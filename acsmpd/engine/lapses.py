@@ -36,22 +36,32 @@ class Lapses:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._is_back = False
+        self._mark = (0, 0.0)
+        """the highest time, and the monotonic moment at which it was that"""
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
-            if not licences.any_ends(tx):
+            is_told, ends = bool(alarms.open_subjects(tx, CLOCK_BACK)), licences.any_ends(tx)
+            if not (ends or is_told):
                 return None
-            kept = licences.latest_ms(tx, 0)
-            latest = max(kept, now.wall_ms)
+            kept = licences.latest_ms(tx, 0) if ends else 0
+            latest = self._latest(kept, now)
             due = licences.next_end(tx, kept)
             lapsed, graced = self._grace(licences.overs(tx, latest), latest)
-        if (due is not None and due <= now.wall_ms) or lapsed or self._turned(kept, now):
+        is_late = ends and latest - kept >= LOOK_SECONDS * 1000
+        if (due is not None and due <= latest) or is_late or lapsed or _is_back(kept, now) != is_told:
             with self._core.store.write() as tx:
-                licences.see(tx, now.wall_ms)
+                licences.see(tx, latest)
                 self._end(tx, lapsed, graced, now)
                 self._tell(tx, kept, now)
         return now.mono + self._seconds(due, graced, latest)
+
+    def _latest(self, kept: int, now: Moment) -> int:
+        """The highest time ever seen; while the clock is behind it goes on with the running time."""
+        highest, mono = self._mark
+        latest = max(kept, now.wall_ms, highest + int((now.mono - mono) * 1000) if highest else 0)
+        self._mark = (latest, now.mono)
+        return latest
 
     def _grace(self, overs: Sequence[Over], latest: int) -> tuple[list[Over], list[Over]]:
         """Those whose grace has passed, and those that have it still."""
@@ -77,10 +87,11 @@ class Lapses:
             licences.lapse(tx, over)
 
     def _stop(self, tx: Tx, found: Surplus, now: Moment) -> None:
-        """Of the lowest priority the newest first. They are to run all the same, and wait for a quota."""
+        """Those whose own licence it was, then of the lowest priority the newest. They are to run all the same, and
+        wait for a quota."""
         rules = Policies(policies.policies(tx), packages.abilities(tx))
         there = plans.instances(tx, Instance.id.in_(sorted(found.instances)))
-        there.sort(key=lambda one: (rules.priority(one).value, -one.number))
+        there.sort(key=lambda one: (one.id not in found.first, rules.priority(one).value, -one.number))
         gone = [one.id for one in there[: found.number]]
         for first in range(0, len(gone), plans.CHUNK):
             plans.take_off(tx, gone[first : first + plans.CHUNK], now.wall_ms)
@@ -88,24 +99,27 @@ class Lapses:
             f"{len(gone)} streams of {found.capability} were ended: {found.words} do not allow them any more, "
             f"for longer than licences.grace_hours"
         )
-        alarms.raise_alarm(tx, LAPSED, f"{found.words}: {found.capability}", text, now.wall_ms)
+        subject = f"{found.words}: {found.capability}"
+        alarms.raise_alarm(tx, LAPSED, subject, text, now.wall_ms)
+        alarms.end_alarm(
+            tx, LAPSED, subject, now.wall_ms
+        )  # it has happened; the instances say what they wait for
         log.warning(text)
 
     # --- the clock ---------------------------------------------------------------------------------------
 
-    def _turned(self, kept: int, now: Moment) -> bool:
-        """Whether the clock went behind what it has been, or came up to it again."""
-        return (kept - now.wall_ms > BACK_SECONDS * 1000) != self._is_back
-
     def _tell(self, tx: Tx, kept: int, now: Moment) -> None:
-        self._is_back = kept - now.wall_ms > BACK_SECONDS * 1000
-        if not self._is_back:
+        if not _is_back(kept, now):
             alarms.end_alarm(tx, CLOCK_BACK, "licences", now.wall_ms)
             return
         behind = (kept - now.wall_ms) // 1000
         text = f"the clock is {behind} s behind the highest time ever seen, by which licences end: it extends none"
         if alarms.raise_alarm(tx, CLOCK_BACK, "licences", text, now.wall_ms):
             log.warning(text)
+
+
+def _is_back(kept: int, now: Moment) -> bool:
+    return kept - now.wall_ms > BACK_SECONDS * 1000
 
 
 def _by_provider(overs: Sequence[Over]) -> dict[str, list[Grant]]:

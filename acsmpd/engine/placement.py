@@ -30,6 +30,8 @@ class Placement:
         """instance id -> why it has no place, or no better one; read by the statuses duty of the same pass"""
         self.moving: set[str] = set()
         """of them: those that move when their computility stays away for longer"""
+        self._waited: set[str] | None = None  # who wished for a place at the last look
+        self._due: float | None = None
 
     def ensure(self, now: Moment) -> float | None:
         with self._core.store.read() as tx:
@@ -38,16 +40,36 @@ class Placement:
             changed = turning.otherwise(tx)
             idle = turning.astray(tx)
             resting = turning.resting(tx, idle.pop("running", []))
+            wishes = [*(Wish(one, rests=task) for one, task in resting), *(Wish(one) for one in unplaced)]
+            waited, self._waited = self._waited, {wish.instance.id for wish in wishes}
+            is_quiet = not shaken and not changed and not any(idle.values())
+            if is_quiet and self._waited == waited and self._still_wait(tx, wishes, now):
+                return self._due
         self.waiting.clear()
         self.moving.clear()
-        wishes = [*(Wish(one, rests=task) for one, task in resting), *(Wish(one) for one in unplaced)]
-        if not wishes and not shaken and not changed and not any(idle.values()):
+        if not wishes and is_quiet:
             return None
         with self._core.store.write() as tx:
             self._recast(tx, changed, now)
             for wanted, rows in idle.items():
                 turning.wish(tx, rows, wanted, now.wall_ms)
-            return self._place(tx, wishes, shaken, now) if wishes or shaken else None
+            self._due = self._place(tx, wishes, shaken, now) if wishes or shaken else None
+            return self._due
+
+    def _still_wait(self, tx: Tx, wishes: list[Wish], now: Moment) -> bool:
+        """Whether those that waited at the last look would all go on waiting: then nobody who writes has to wait for
+        a look at thousands."""
+        is_due = self._due is not None and self._due <= now.mono
+        if not wishes or is_due or any(wish.rests is not None for wish in wishes):
+            return False
+        abilities, known = packages.abilities(tx), devices.all_devices(tx)
+        hall = hall_of(self._core, tx, abilities, known, self._partings.stuck(tx, now), now.wall_ms)
+        rules = Policies(policies.policies(tx), abilities)
+        preempts = any(rules.priority(wish.instance).preempts for wish in wishes)
+        decided = [] if preempts else settle(wishes, hall, rules)
+        return len(decided) == len(wishes) and all(
+            one.place is None and one.reason == self.waiting.get(one.instance.id) for one in decided
+        )
 
     def for_streams(self) -> set[str]:
         """Those of `waiting` that one more service might help: of the others no quota allows more."""

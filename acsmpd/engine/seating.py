@@ -27,7 +27,11 @@ def hall_of(
     now_ms: int,
 ) -> Hall:
     """`stuck`: tasks that were to go and that their devices do not let go."""
-    theirs, bound = foreign.streams(tx), binding(quotas.authorised(tx, now_ms))
+    theirs, known_quotas = foreign.streams(tx), quotas.authorised(tx, now_ms)
+    stays = (
+        claim._replace(stays=True) if claim.task in stuck else claim for claim in known_quotas.claims
+    )  # what a device does not let go is not waited for
+    bound = binding(known_quotas._replace(claims=stays))
     streams = Counter(plans.streams_on_direct(tx)) + Counter(one.device for one in theirs)
     seats = seats_of(core, tx, abilities, known, theirs, stuck)
     if bound.pools:

@@ -93,17 +93,16 @@ def take_in(store: Store, data: Path, licence: Licence, now_ms: int, *, min_free
 
 
 def _entered(tx: Tx, licence: Licence, now_ms: int) -> Taken:
-    values = {
-        "abilities": licence.abilities, "expire_ms": licence.expire_ms,
-        "path": f"{licences.FOLDER}/{licence.sm3}", "size": len(licence.content),
-    }  # fmt: skip
+    """What is not said of a licence that is known stays as it is: one that ends does not become endless by that."""
+    said_now = {"abilities": licence.abilities, "expire_ms": licence.expire_ms}
     which = {"sm3": licence.sm3, "provider": licence.provider, "device": licence.device}
+    file = {"path": f"{licences.FOLDER}/{licence.sm3}", "size": len(licence.content)}
     known = licences.same(tx, **which)
     if known is not None:
         number = int(known["id"])
-        licences.change(tx, number, **values)
+        licences.change(tx, number, **{name: value for name, value in said_now.items() if value is not None})
     else:
-        number = licences.add(tx, created_ms=now_ms, **which, **values)
+        number = licences.add(tx, created_ms=now_ms, **which, **said_now, **file)
     licences.see(tx, now_ms)
     said = ["it was there already"] if known is not None else []
     return Taken(number, known is not None, (*said, *_unknown(tx, licence)))

@@ -21,6 +21,7 @@ from acsmpd.model.parties import (
     Peer,
 )
 from acsmpd.model.quotas import (
+    FOR_PLACE,
     FOR_QUOTA,
     Authorised,
     Claim,
@@ -71,6 +72,7 @@ __all__ = [
     "AUTH_SERVER",
     "CARRIED",
     "FAMILY_OF_TYPE",
+    "FOR_PLACE",
     "FOR_QUOTA",
     "LEAVING",
     "ONE_SERVICE",

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+FOR_PLACE = "waiting for a place"
+"""The reason of an instance that nobody has looked for a place for yet."""
+
 FOR_QUOTA = "waiting for quota"
 """How the reason of an instance begins whose start no pool allows now."""
 
@@ -33,8 +36,8 @@ class Told(Struct, frozen=True, kw_only=True):
 
     @property
     def others(self) -> int:
-        """Streams it counts that are not ours. One that counts fewer than ours does not count ours, or not yet."""
-        return self.used - self.counted if self.used >= self.counted else self.used
+        """Streams it counts that are not ours; one that counts fewer than ours has not counted all of ours yet."""
+        return max(0, self.used - self.counted)
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -48,13 +51,18 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Claim(NamedTuple):
-    """A stream of a capability that an instance has on a load. `stays`: it is not to end; `runs`: it is seen to run."""
+    """A stream of a capability that an instance has on a load. `stays`: it is not to end; `runs`: it is seen to run.
+
+    `task`: the row of its task, `device` where that is.
+    """
 
     instance: str
     load_id: str | None
     capability: str
     stays: bool
     runs: bool = False
+    task: int = 0
+    device: str = ""
 
 
 class Authorised(NamedTuple):

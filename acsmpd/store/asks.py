@@ -63,7 +63,9 @@ def end_withdrawn(tx: Tx, ask_id: str, now_ms: int) -> None:
     tx.run(Ask.update(changed_ms=now_ms, state="failed").where(Ask.id == ask_id, Ask.state == "withdrawn"))
 
 
-def trim(tx: Tx, lately: Shown, limit: int) -> int:
-    """Drop answered questions older than that, at most `limit` of them; returns how many went."""
+def trim(tx: Tx, lately: Shown, limit: int, *kinds: str) -> int:
+    """Drop answered questions older than that, of these kinds or of all, at most `limit`; returns how many went."""
     old = Ask.select(Ask.id).where(Ask.state.in_(("done", "failed")), is_past(Ask.changed_ms, lately))
+    if kinds:
+        old = old.where(Ask.kind.in_(kinds))
     return int(tx.run(Ask.delete().where(Ask.id.in_(old.order_by(Ask.created_ms).limit(limit)))))

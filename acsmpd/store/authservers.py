@@ -26,7 +26,7 @@ def default_row(tx: Tx, provider: str) -> Row | None:
 def default_of(tx: Tx, provider: str) -> str:
     """The addresses a package of the provider is given, host:port with commas; "" if there is none."""
     row = default_row(tx, provider)
-    return str(row["server"]) if row else ""
+    return ",".join(addresses(row["server"])) if row else ""
 
 
 def addresses(server: str) -> list[str]:

@@ -46,7 +46,11 @@ def add(tx: Tx, **values: Any) -> int:
 
 
 def change(tx: Tx, license_id: int, **values: Any) -> None:
-    tx.run(License.update(**values, lapsed=False).where(License.id == license_id))
+    """One that has lapsed has not any more if it ends at another time now."""
+    if "expire_ms" in values:
+        values["lapsed"] = License.lapsed & (License.expire_ms == values["expire_ms"])
+    if values:
+        tx.run(License.update(**values).where(License.id == license_id))
 
 
 def end(tx: Tx, license_id: int, at_ms: int) -> None:

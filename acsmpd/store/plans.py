@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from peewee import fn
 
-from acsmpd.model import FOR_QUOTA, InstanceRow, Place, TaskRow
+from acsmpd.model import FOR_PLACE, FOR_QUOTA, InstanceRow, Place, TaskRow
 from acsmpd.store import plain
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number, structs
@@ -118,7 +118,7 @@ def let_run(tx: Tx, conditions: list[Any], now_ms: int) -> None:
         if "device" in row["next"]:
             take_off(tx, [row["id"]], now_ms)
         _become(tx, row)
-    change_instances(tx, *conditions, on=True, changed_ms=now_ms)
+    change_instances(tx, *conditions, on=True, reason="", changed_ms=now_ms)
 
 
 def open_hours(tx: Tx, plan_ids: list[int], now_ms: int) -> None:
@@ -196,6 +196,20 @@ def any_instance(tx: Tx, instance_id: str) -> dict[str, Any] | None:
 def instances(tx: Tx, *conditions: Any) -> list[InstanceRow]:
     query = Instance.select().order_by(Instance.number)
     return structs(tx, query.where(*conditions) if conditions else query, InstanceRow)
+
+
+UNJUDGED = """
+    SELECT number FROM instance i WHERE "on" AND NOT deleted AND (reason IN ('', ?) OR reason LIKE ?)
+        AND NOT EXISTS (SELECT 1 FROM task WHERE instance_id = i.id AND wanted != 'gone')
+    ORDER BY reason LIKE ?, number LIMIT ?
+"""
+
+
+def next_to_place(tx: Tx, limit: int) -> list[InstanceRow]:
+    """Instances without a place that wait for nothing but a look, or for quota: the former first, then the oldest."""
+    quota = f"%{FOR_QUOTA}%"
+    numbers = [row[0] for row in tx.sql(UNJUDGED, FOR_PLACE, quota, quota, limit)]
+    return instances(tx, Instance.number.in_(numbers))
 
 
 def instance_ids(tx: Tx, limit: int, *conditions: Any) -> list[str]:
@@ -305,6 +319,15 @@ def give_place(tx: Tx, instance_id: str, place: Place, replaces: int | None, now
 
 def change_task(tx: Tx, task_row_id: int, **values: Any) -> None:
     plain.update(tx, Task, values, id=task_row_id)
+
+
+def unpark(tx: Tx, task: TaskRow, now_ms: int) -> None:
+    """A fresh try of one that was refused. What never left for its device is placed anew: others may have its stream
+    and its quota."""
+    values: dict[str, Any] = {"parked": False, "attempts": 0, "changed_ms": now_ms}
+    if not task.sent and task.wanted == "running":
+        values["wanted"] = "paused"
+    change_task(tx, task.id, **values)
 
 
 def replaced() -> Any:

@@ -12,14 +12,14 @@ from acsmpd.store.tables import AuthServer, Load, Package, Service
 
 CLAIMS = """
     SELECT coalesce(nullif(t.instance_id, ''), 'task ' || t.id), t.load_id, each.value, t.wanted = 'running',
-        t.status = 'RUNNING'
+        t.status = 'RUNNING', t.id, t.device
     FROM task t, json_each(t.capabilities) each LEFT JOIN computility c ON c.code = t.device
-    WHERE (t.wanted = 'running' AND (NOT t.sent OR t.status != 'FINISHED'))
+    WHERE (t.wanted = 'running' AND CASE WHEN t.sent THEN t.status != 'FINISHED' ELSE NOT t.parked END)
         OR (t.wanted != 'running' AND t.sent AND t.status IN ('PENDING', 'RUNNING')
             AND coalesce(c.state NOT IN ('lost', 'gone'), 0))
 """
 """Streams that run or whose start is decided, and those that are to end and may still run. What is to end on a lost
-computility counts no more: whoever waited for it would wait for ever."""
+computility counts no more: whoever waited for it would wait for ever. Nor does what its computility has refused."""
 
 
 def authorised(tx: Tx, now_ms: int) -> Authorised:
@@ -75,4 +75,4 @@ def _loads(tx: Tx, providers: Mapping[str, str]) -> Iterator[tuple[str, str, str
 def _claims(tx: Tx) -> Iterator[Claim]:
     """Every stream that counts."""
     for row in tx.each(CLAIMS):
-        yield Claim(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
+        yield Claim(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5], row[6])

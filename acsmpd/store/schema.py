@@ -628,5 +628,7 @@ CREATE TABLE "auth_quota" (
 LAPSES = """
 ALTER TABLE "license" ADD COLUMN "ended_ms" INTEGER;
 ALTER TABLE "license" ADD COLUMN "lapsed" INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX "ask_kind_state" ON "ask" ("kind", "state");
 """
-"""A licence that was deleted is remembered until what runs by it has had its grace."""
+"""A licence that was deleted is remembered until what runs by it has had its grace. Of the stored questions those that
+wait are looked for in every pass, among all that were answered."""

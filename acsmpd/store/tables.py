@@ -400,6 +400,9 @@ class Ask(Table):
     created_ms = BigIntegerField(index=True)
     changed_ms = BigIntegerField()
 
+    class Meta:
+        indexes = ((("kind", "state"), False),)
+
 
 class Result(Table):
     """One analysis result as it was received; body without picture data, pictures on disk."""

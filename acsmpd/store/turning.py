@@ -9,27 +9,33 @@ from peewee import JOIN
 from acsmpd.model import InstanceRow, TaskRow
 from acsmpd.store.database import Tx
 from acsmpd.store.plans import CHUNK, NO, YES, instances, tasks
-from acsmpd.store.tables import Instance, Task
+from acsmpd.store.tables import Instance, Load, Task
 
 
 def astray(tx: Tx) -> dict[str, list[int]]:
     """Rows of tasks that are wanted otherwise than their instances, by how they are to be wanted.
 
-    gone: deleted, or nothing of it has left; paused: off; running: on again.
+    gone: deleted, or nothing of it has left, or to stand still on a service that ends; paused: off; running: on again.
     """
+    ends = (Load.wanted == NO) & (Task.status != "FINISHED")
     query = (
-        Task.select(Task.id, Task.sent, Instance.on, Instance.deleted)
+        Task.select(Task.id, Task.sent, Instance.on, Instance.deleted, ends.alias("ends"))
         .join(Instance, on=(Instance.id == Task.instance_id), join_type=JOIN.LEFT_OUTER)
+        .join_from(Task, Load, on=(Load.id == Task.load_id), join_type=JOIN.LEFT_OUTER)
         .where(
             ((Task.wanted != "gone") & ((Instance.deleted == YES) | Instance.id.is_null(YES)))
             | ((Task.wanted == "running") & (Instance.on == NO))
-            | ((Task.wanted == "paused") & (Instance.on == YES))
+            | ((Task.wanted == "paused") & ((Instance.on == YES) | ends))
         )
         .order_by(Task.id)
     )
     found: dict[str, list[int]] = {"gone": [], "paused": [], "running": []}
     for row in tx.rows(query):
-        gone = row["deleted"] in (True, None) or not (row["on"] or row["sent"])
+        gone = (
+            row["deleted"] in (True, None)
+            or not (row["on"] or row["sent"])
+            or (row["ends"] and not row["on"])
+        )
         found["gone" if gone else "running" if row["on"] else "paused"].append(row["id"])
     return found
 

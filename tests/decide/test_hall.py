@@ -437,7 +437,7 @@ def test_a_place_that_was_given_up_is_found_again() -> None:
         ({"load_id": "full"}, False),
         ({"load_id": "full", "status": "FINISHED"}, True),  # it is not played again
         ({"capabilities": ["A", "B"]}, False),
-        ({"load_id": "unwanted"}, True),  # it moves from there by itself
+        ({"load_id": "unwanted"}, False),  # it gets a new place, which has to be free
         ({"load_id": "endless"}, True),
         ({"load_id": None, "device": "c1"}, True),
         ({"load_id": None, "device": "c2"}, False),
@@ -466,7 +466,7 @@ def test_room_that_was_taken_back_is_not_given_twice() -> None:
         ({"status": "RUNNING"}, [seat("load-1", used=4, capacity=4, leaving=1)], True),
         ({"status": "FINISHED"}, [seat("load-1", used=4, capacity=4)], True),
         ({"load_id": None}, [seat("load-1", used=4, capacity=4)], True),
-        ({"load_id": "gone"}, [seat("load-1", used=4, capacity=4)], True),
+        ({"load_id": "gone"}, [seat("load-1", used=4, capacity=4)], False),
     ],
 )
 def test_a_task_that_stood_still_goes_on_where_its_stream_is_free(

@@ -120,7 +120,7 @@ def test_what_nobody_binds_is_never_short() -> None:
         (Told(total=UNDECLARED, used=5), 99, False),
         (Told(total=10, used=4, counted=0), 4, False),  # four are somebody else's, two are ours
         (Told(total=10, used=4, counted=2), 6, False),
-        (Told(total=10, used=1, counted=2), 7, False),  # it counts ours not yet
+        (Told(total=10, used=1, counted=2), 8, False),  # it has not counted all of ours yet
         (Told(total=6, used=4, counted=0), 0, True),
         (Told(total=3, used=9, counted=2), -6, True),
     ],
@@ -252,6 +252,16 @@ def test_what_is_beyond_what_is_left_has_to_end(
 ) -> None:
     there = known(grants=grants, claims=running(3))
     assert sum(one.number for one in surplus(there, {"P": lapsed}, {"P": graced})) == ends
+
+
+def test_those_whose_own_licence_it_was_end_first() -> None:
+    claims = [claim._replace(device=D) for claim in running(2)]
+    claims += [claim._replace(device=E) for claim in running(2, "l2")]
+    there = known(grants=[Grant(abilities={"A": 2})], claims=claims)
+    [one] = surplus(there, {"P": [Grant(device=D, abilities={"A": 2})]}, {})
+    assert (one.number, one.first) == (2, {"l1-0", "l1-1"})
+    [one] = surplus(there, {"P": [Grant(abilities={"A": 2})]}, {})
+    assert (one.number, one.first) == (2, set())
 
 
 def test_a_server_ends_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 from acsmpd.clock import DAY_SECONDS, HOUR_SECONDS, Moment
 from acsmpd.engine.lapses import BACK_SECONDS, CLOCK_BACK, LAPSED
 from acsmpd.store import licences, plans, policies
-from acsmpd.store.tables import Capability, License
+from acsmpd.store.tables import Alarm, Capability, License
 from tests.engine.bench import INFO, Bench
 from tests.store.rows import CODE, NOW
 
@@ -81,6 +81,14 @@ def graced(tmp_path: Path) -> Any:
     made.close()
 
 
+def told(works: Bench) -> list[tuple[str, str, str]]:
+    """What was ended, as (kind, subject, text): an alarm that is over as soon as it is raised."""
+    assert works.alarms(LAPSED) == []
+    with works.store.read() as tx:
+        rows = tx.rows(Alarm.select().where(Alarm.kind == LAPSED).order_by(Alarm.id))
+    return [(row["kind"], row["subject"], row["text"]) for row in rows]
+
+
 # --- what ends ------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +108,7 @@ def test_what_runs_when_a_licence_expires_goes_on_and_nothing_new_starts(works: 
     works.restart()
     works.run(5)
     assert works.statuses(3) == ["RUNNING", "RUNNING", "PENDING"]
-    assert works.alarms(LAPSED) == []
+    assert told(works) == []
 
 
 def test_what_stopped_meanwhile_does_not_come_back(works: Licensed) -> None:
@@ -130,7 +138,7 @@ def test_after_the_grace_what_no_other_licence_allows_ends_the_newest_first(grac
     assert graced.statuses(4) == ["RUNNING", "PENDING", "PENDING", "PENDING"]
     assert graced.on_device() == 1
     assert "waiting for quota: 1/1" in graced.status("i3")[1]
-    [(_, subject, text)] = graced.alarms(LAPSED)
+    [(_, subject, text)] = told(graced)
     assert subject == "licences of ACSMPD: A"
     assert text.startswith("3 streams of A were ended: licences of ACSMPD do not allow them any more")
 
@@ -262,6 +270,64 @@ def test_grace_runs_by_the_highest_time_too(graced: Licensed) -> None:
     graced.at(ENDS + 2 * HOUR_MS)
     graced.run(4)
     assert graced.statuses(1) == ["PENDING"]
+
+
+def test_a_clock_set_back_before_the_end_gives_no_more_time_than_there_was(graced: Licensed) -> None:
+    """An hour before the end it is set back by a year: after an hour of running it is over, restart or not."""
+    graced.licence(2, ends=ENDS)
+    graced.want(1)
+    graced.run(8)
+    graced.at(ENDS - HOUR_MS)
+    graced.run(1)
+    graced.at(ENDS - 365 * 24 * HOUR_MS)
+    graced.run(3)
+    graced.pass_by(HOUR_SECONDS / 2)
+    graced.run(1)
+    graced.restart()
+    graced.run(1)
+    graced.pass_by(HOUR_SECONDS / 2)
+    graced.instance("i1")
+    graced.run(6, seconds=20)
+    assert graced.statuses(2) == ["RUNNING", "PENDING"]
+    assert "waiting for quota: 1/0" in graced.status("i1")[1]
+    graced.pass_by(2 * HOUR_SECONDS)
+    graced.run(10, seconds=20)
+    assert graced.on_device() == 0
+    assert "RUNNING" not in graced.statuses(2)
+
+
+def test_the_word_of_the_clock_ends_also_after_a_restart_and_without_licences(works: Licensed) -> None:
+    number = works.licence(4, ends=ENDS + 30 * DAY_SECONDS * 1000)
+    other = works.licence(4, sm3="over", ends=ENDS)
+    works.at(ENDS)
+    works.run(1)
+    works.at(ENDS - DAY_SECONDS * 1000)
+    works.run(1)
+    assert len(works.alarms(CLOCK_BACK)) == 1
+    works.restart()
+    works.at(ENDS + 5000)
+    works.run(1)
+    assert works.alarms(CLOCK_BACK) == []
+    works.at(ENDS - DAY_SECONDS * 1000)
+    works.run(1)
+    assert len(works.alarms(CLOCK_BACK)) == 1
+    works.delete(number)
+    works.delete(other)
+    works.run(3)
+    assert works.alarms(CLOCK_BACK) == []
+
+
+def test_a_lapsed_licence_that_is_imported_as_it_was_lapses_once(graced: Licensed) -> None:
+    graced.licence(0, sm3="over", ends=ENDS)
+    graced.licence(3)
+    graced.want(3)
+    graced.run(8)
+    graced.at(ENDS + 3 * HOUR_MS)
+    graced.run(2)
+    graced.licence(1)
+    graced.licence(0, sm3="over", ends=ENDS)
+    graced.run(4)
+    assert graced.statuses(3) == ["RUNNING"] * 3
 
 
 # --- loads ------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_a_file_is_imported_once_beside_the_daemon_and_brought_up_to_date(site: 
     )
     assert (code, said.partition(" as ")[0]) == (0, f"there already: {path}")
     assert [(one["ID"], one["AbilityAuths"], one.get("ExpireTime")) for one in shown(site)] == [
-        (one["ID"], [{"AlgoDefCode": "FIRE-1", "Quota": 8}], None)
+        (one["ID"], [{"AlgoDefCode": "FIRE-1", "Quota": 8}], "2099-12-31 23:59:59")
     ]
 
 

@@ -107,6 +107,24 @@ def test_the_same_file_once_more_is_the_same_licence_with_what_is_given_now(site
     assert files(site) == []
 
 
+def test_what_is_not_said_again_of_a_licence_stays_as_it_is(site: Site) -> None:
+    """A folder that is imported once more opens no licence that is over, and takes no quota away."""
+    auths = [{"AlgoDefCode": CAPABILITY, "Quota": 1}]
+    number = added(site, AbilityAuths=auths, ExpireTime="2001-01-01 00:00:00")
+    assert added(site) == number
+    one = shown(site, number)
+    assert (one["AbilityAuths"], one["ExpireTime"], one["Expired"]) == (auths, "2001-01-01 00:00:00", True)
+    assert added(site, ExpireTime="2099-01-01 00:00:00") == number
+    assert "Expired" not in shown(site, number)
+    assert shown(site, number)["AbilityAuths"] == auths
+
+
+def test_a_quota_beyond_all_numbers_is_a_number(site: Site) -> None:
+    for content in (b"1", b"2", b"3"):
+        added(site, content, AbilityAuths=[{"AlgoDefCode": CAPABILITY, "Quota": 2**63 - 1}])
+    assert quota(site) == (0, 2**63 - 1)
+
+
 def test_abilities_come_as_a_list_or_one_by_one(site: Site) -> None:
     one, two = ({"AlgoDefCode": code, "Quota": quota} for code, quota in ((CAPABILITY, 4), ("LATER", 0)))
     answer = sent(site, b"x", ("AbilityAuths", json.dumps(two)), AbilityAuths=one)

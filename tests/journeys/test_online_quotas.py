@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from acsmpd.spec.messages.cad import AlgoTaskCreateRequest
 from tests.journeys.test_licences import NEEDS, added
 from tests.journeys.test_quotas import FIRST, ids, instances, loaded, planned, streams, switched, until
 from tests.support.auth_server import AuthServerProcess, auth_server
@@ -64,23 +66,36 @@ def test_of_32_threads_that_start_against_ten_of_a_server_exactly_ten_run(site: 
     assert len(cad.running_tasks()) == cad.max_running == 10
 
 
+class Signing(FakeCad):
+    """Its engine signs in at the server before a stream runs, as real ones do."""
+
+    server: AuthServerProcess | None = None
+
+    def _create(self, asked: AlgoTaskCreateRequest) -> dict[str, Any]:
+        if self.server is not None:
+            self.server.streams(CAPABILITY, len(self.tasks) + 1, holder="we")
+        return super()._create(asked)
+
+
 def test_what_others_use_at_the_server_counts_and_what_it_counts_of_ours_counts_once(
-    tmp_path: Path, cad: FakeCad, server: AuthServerProcess
+    tmp_path: Path, server: AuthServerProcess
 ) -> None:
     server.quota(CAPABILITY, 4, 10)
-    with running(tmp_path / "data", licences_quota_refresh_seconds="1") as site:
+    with (
+        running(tmp_path / "data", licences_quota_refresh_seconds="1") as site,
+        Signing(FIRST) as cad,
+    ):
+        cad.server = server
         assert cad.register(site.url).accepted
         assert site.client.upload(make_package(tmp_path, env=NEEDS)).code == 0
         register(site, server)
         loaded(site, cad)
         plan = planned(site, 8, start=True)
         until(site, plan, RUNNING=6, PENDING=2)
-        server.streams(CAPABILITY, 6, holder="we")
         server.called(len(server.calls) + 2)
         assert len(cad.running_tasks()) == cad.max_running == 6
         server.quota(CAPABILITY, 3, 10)  # somebody else has ended one
-        wait_until(lambda: len(cad.running_tasks()) == 7, what="the seventh")
-        server.streams(CAPABILITY, 7, holder="we")
+        wait_until(lambda: len(cad.running_tasks()) == 7, seconds=30, what="the seventh")
         server.called(len(server.calls) + 2)
         assert cad.max_running == 7
         site.restart()

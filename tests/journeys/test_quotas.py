@@ -80,7 +80,11 @@ def stand(site: Site, plan: int) -> Counter[str]:
 
 
 def until(site: Site, plan: int, **wanted: int) -> None:
-    wait_until(lambda: stand(site, plan) == wanted, what=f"{wanted} of plan {plan}")
+    try:
+        wait_until(lambda: stand(site, plan) == wanted, what=f"{wanted} of plan {plan}")
+    except AssertionError as late:
+        said = Counter((one["Status"], one.get("Reason", "")) for one in instances(site, plan))
+        raise AssertionError(f"{late}: last seen {said}") from late
 
 
 def switched(site: Site, how: str, *instance_ids: str) -> Answer:
