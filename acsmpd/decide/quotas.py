@@ -256,7 +256,7 @@ def _pool(source: Source, device: str) -> Pool:
         # Who never answered binds nobody; but licences that are over are not opened again by naming one.
         return Pool(
             words=f"the authorisation server of {provider}", provider=provider, server=source.server,
-            told=source.told, is_trusted=not here,
+            told=source.told, is_trusted=not any(one.is_over for one in source.grants),
         )  # fmt: skip
     if not here:
         return Pool(words=f"no licence or server of {provider}", provider=provider, grants=(NOTHING,))

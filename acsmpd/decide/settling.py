@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from acsmpd.decide.hall import NAMED, Hall
 from acsmpd.decide.options import Option
 from acsmpd.decide.policies import Policies, Priority
+from acsmpd.decide.quotas import Stream
 from acsmpd.model import InstanceRow, Place, TaskRow
 
 
@@ -68,9 +69,7 @@ class Settling:
         self._hall, self._policies = hall, policies
         self._value = {one.task: policies.priority(one.instance).value for one in held}
         self._on: dict[str, list[Held]] = defaultdict(list)
-        self._in: dict[tuple[str, str], dict[int, Held]] = defaultdict(
-            dict
-        )  # the same by pool and capability
+        self._in: dict[Stream, dict[int, Held]] = defaultdict(dict)  # the same by pool and capability
         for one in sorted(
             held, key=lambda one: (self._value[one.task], -one.instance.number, one.instance.id)
         ):
@@ -184,8 +183,8 @@ class Settling:
                     short.subtract(set(one.capabilities) & short.keys())
         return () if max(short.values(), default=0) > 0 else tuple(gone)
 
-    def _streams(self, one: Held) -> list[tuple[str, str]]:
-        """What it holds of quotas, as (pool, capability)."""
+    def _streams(self, one: Held) -> list[Stream]:
+        """What it holds of quotas."""
         pool = self._hall.pool(one.load_id)
         return [(pool, code) for code in one.capabilities] if pool else []
 
