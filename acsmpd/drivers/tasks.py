@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from acsmpd.clock import Clock
+from acsmpd.drivers.listing import LISTING_SECONDS, PAGE_SIZE, Budget, Page, page_of, whole
 from acsmpd.faults import Permanent, Temporary
 from acsmpd.model import CreateTask, DeleteTask, Outcome, PauseTask, Peer, ResumeTask, SeenTask, UpdateTask
 from acsmpd.spec.messages import cad
@@ -17,44 +18,9 @@ from acsmpd.spec.tables import BY_ID
 from acsmpd.wire.answer import Missing, clean
 from acsmpd.wire.caller import Wire
 
-PAGE_SIZE = 100
-MAX_PAGES = 200
-MAX_TASKS = PAGE_SIZE * MAX_PAGES
-MAX_DETAILS = 200
-"""Tasks of one listing that are asked for one by one."""
-LISTING_SECONDS = 60.0
-CALL_SECONDS = 15.0
-"""With less than this left for a listing, the next call gets no more than what is left."""
 STATUSES = ("PENDING", "RUNNING", "PAUSED", "FINISHED", "ERROR")
 _ALIASES = {"STOPPED": "PAUSED"}
 _ACTS = {ResumeTask: "resume_algo_task", PauseTask: "pause_algo_task", DeleteTask: "delete_algo_task"}
-
-
-class _Budget:
-    """What one listing may still take: time, tasks, details. Spending more is Temporary."""
-
-    def __init__(self, what: str, clock: Clock, seconds: float) -> None:
-        self._what, self._clock, self._seconds = what, clock, seconds
-        self._until = clock.now().mono + seconds
-        self._details = MAX_DETAILS
-
-    def timeout(self) -> float | None:
-        """For the next call; None is the usual one."""
-        left = self._until - self._clock.now().mono
-        if left <= 0:
-            raise Temporary(f"{self._what} did not come within {self._seconds:g} s")
-        return left if left < CALL_SECONDS else None
-
-    def spend_detail(self) -> None:
-        if not self._details:
-            raise Temporary(f"{self._what} leaves more than {MAX_DETAILS} tasks to be asked for one by one")
-        self._details -= 1
-
-    def check(self, page: int, tasks: int) -> None:
-        if page > PAGE_SIZE * 10:
-            raise Temporary(f"{self._what} holds a page of {page} tasks; {PAGE_SIZE} were asked for")
-        if tasks > MAX_TASKS:
-            raise Temporary(f"{self._what} holds more than {MAX_TASKS} tasks")
 
 
 class TaskRows:
@@ -74,29 +40,16 @@ class TaskRows:
 
         Abridged records are completed from the detail interface, unless the ledger knows their id already.
         """
-        found: dict[str, SeenTask] = {}
-        total: int | None = None
-        budget = _Budget(f"the task list of {peer.code}", self._clock, self._seconds)
-        for number in range(1, MAX_PAGES + 1):
-            records, said = self._page(peer, number, budget.timeout())
-            budget.check(len(records), len(found) + len(records))
-            if said is not None and total not in (None, said):
-                raise Temporary(f"the task list of {peer.code} changed while it was read")
-            total = total if said is None else said
-            before = len(found)
-            found.update((task.task_id, task) for task in self._seen(peer, records, known, budget))
-            if len(found) == before or (total is not None and len(found) >= total):
-                break
-        else:
-            raise Temporary(f"the task list of {peer.code} is longer than {MAX_PAGES} pages")
-        if total is not None and len(found) != total:
-            raise Temporary(
-                f"the task list of {peer.code} does not add up: {len(found)} tasks of a TotalSize of {total}"
-            )
+        budget = Budget(f"the task list of {peer.code}", self._clock, self._seconds)
+        found = whole(
+            budget,
+            lambda number, seconds: self._page(peer, number, seconds),
+            lambda records: ((task.task_id, task) for task in self._seen(peer, records, known, budget)),
+        )
         return tuple(found.values())
 
     def _seen(
-        self, peer: Peer, records: list[Any], known: frozenset[str], budget: _Budget
+        self, peer: Peer, records: list[Any], known: frozenset[str], budget: Budget
     ) -> Iterator[SeenTask]:
         for record in records:
             task = seen_task(record)
@@ -104,17 +57,12 @@ class TaskRows:
                 raise Temporary(f"the task list of {peer.code} holds a task without an ID")
             yield task if task.task_id in known else self._whole(peer, with_info(task, record), budget)
 
-    def _page(self, peer: Peer, number: int, seconds: float | None) -> tuple[list[Any], int | None]:
-        """One page and its TotalSize. Without one only a page that brings nothing new is the end."""
+    def _page(self, peer: Peer, number: int, seconds: float | None) -> Page:
         message = cad.AlgoTaskSearchRequest(page_size=PAGE_SIZE, page_number=number)
         data = self._wire.call(self._row("search_algo_tasks"), peer, message, timeout_seconds=seconds)
-        if data is None:
-            raise Temporary(f"the task list of {peer.code} holds no Data")
-        if data.records is None:
-            raise Temporary(f"the task list of {peer.code} holds no Records")
-        return data.records, data.total_size
+        return page_of(f"the task list of {peer.code}", data)
 
-    def _whole(self, peer: Peer, task: SeenTask, budget: _Budget) -> SeenTask:
+    def _whole(self, peer: Peer, task: SeenTask, budget: Budget) -> SeenTask:
         if task.stream_url and task.event_ids:
             return task
         budget.spend_detail()
@@ -142,10 +90,12 @@ class TaskRows:
         task = seen_task(self._wire.call(self._row("create_algo_task"), peer, message))
         return Outcome(facility_id=task.task_id if task else "", task=task)
 
-    def update(self, peer: Peer, step: UpdateTask) -> Outcome:
+    def update(self, peer: Peer, step: UpdateTask, *, service_id: str | None = None) -> Outcome:
+        """Replace a task. A replacement that names no service may be placed anew: it names the one it has."""
         message = cad.AlgoTaskUpdateRequest(
             restart_policy=step.restart_policy,  # type: ignore[arg-type]
             task_info=_info(step.info),
+            algo_service_id=service_id,
         )
         try:
             self._wire.call(self._row("update_algo_task"), peer, message, path={"ID": step.task_id})

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from acsmpd.clock import Clock, Moment
-from acsmpd.drivers.tasks import MAX_DETAILS, PAGE_SIZE, TaskRows
+from acsmpd.drivers.listing import MAX_DETAILS, PAGE_SIZE
+from acsmpd.drivers.tasks import TaskRows
 from acsmpd.faults import Temporary
 from acsmpd.model import Family, Peer
 from acsmpd.security.egress import EgressPolicy
