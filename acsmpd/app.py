@@ -19,6 +19,7 @@ from acsmpd.api.server import HttpServer
 from acsmpd.clock import Clock
 from acsmpd.decide.cards import Card
 from acsmpd.drivers.cad import Cad
+from acsmpd.drivers.cap import Cap
 from acsmpd.drivers.local import Local, Use
 from acsmpd.drivers.programs import Programs
 from acsmpd.engine.assembly import Assembly
@@ -28,6 +29,7 @@ from acsmpd.memory import few_arenas
 from acsmpd.model import Family
 from acsmpd.notify import Notifier
 from acsmpd.packages.bytestream import Limits
+from acsmpd.packages.executable import Executables
 from acsmpd.packages.intake import Intake
 from acsmpd.probes.device_info import ServiceUse, device_info, record_services
 from acsmpd.probes.sampler import Sampler
@@ -169,11 +171,12 @@ class App:
 
     def _make_engine(self) -> None:
         keys, settings, cad = self._data / "keys", self.settings, Cad(self.wire)
+        cap = Cap(self.wire, Executables(self._data / "services" / "executables", self._limits), self.clock)
         self._core = Core(
             settings=settings, store=self.store, clock=self.clock, presence=self.presence,
             transfers=self.transfers,
             sealer=seal.load_or_create(keys), signer=links.load_or_create(keys), data=self._data,
-            drivers={Family.CAD: cad, Family.EDGE: cad, Family.DIRECT: cad, Family.LOCAL: self._local},
+            drivers={Family.CAD: cad, Family.EDGE: cad, Family.DIRECT: cad, Family.CAP: cap, Family.LOCAL: self._local},
             local_code=self.local_code, cards=self._cards, port=lambda: self._port,
         )  # fmt: skip
         self._intake = Intake(

@@ -3,13 +3,16 @@ section 2)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from acsmpd import faults
 from acsmpd.api.call import Call, FileReply
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.api.results import picture_reply
+from acsmpd.packages.executable import place_of
 from acsmpd.store import alarms, devices, licences, packages, pipelines, results, services
 from acsmpd.store.alarms import STEP_REFUSED
 
@@ -17,23 +20,49 @@ from acsmpd.store.alarms import STEP_REFUSED
 @handles("acsmp.download_package")
 def download(platform: Platform, call: Call) -> FileReply:
     """The file, while the copy is wanted there at this generation and the device is registered; else 404."""
+    copy, package = _wanted(platform, call, "package")
+    return FileReply(
+        Path(package["path"]),
+        "application/x-tar",
+        download_name=f"{package['id']}_V{package['version']}.tar",
+        read=_note(platform, copy["id"]),
+        closed=lambda: _closed(platform, copy["id"], package["md5"]),
+    )
+
+
+@handles("acsmp.download_program")
+def program(platform: Platform, call: Call) -> FileReply:
+    """The executable alone, once it was made, for as long as the link of the package is good; else 404."""
+    copy, package = _wanted(platform, call, "program")
+    path = place_of(platform.data / "services" / "executables", package["id"], package["md5"])
+    if not path.is_file():
+        raise faults.NotFound("this link is not valid, or not any more")
+    return FileReply(
+        path,
+        "application/octet-stream",
+        download_name=f"{package['id']}-program",
+        read=_note(platform, copy["id"]),
+    )
+
+
+def _wanted(platform: Platform, call: Call, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The copy and the package a link of this kind was made for."""
     package_id, code = call.path["AlgoFilePackageID"], call.path["ComputilityCode"]
     generation = call.path["Generation"]
-    signed = platform.signer.verify(call.path["Signature"], "package", package_id, code, str(generation))
+    signed = platform.signer.verify(call.path["Signature"], kind, package_id, code, str(generation))
     with platform.store.read() as tx:
         copy = services.copy(tx, package_id, code) if signed else None
         device, package = devices.get(tx, code), packages.get(tx, package_id)
     wanted = copy is not None and copy["wanted"] and copy["generation"] == generation
     if not wanted or device is None or not device["registered"] or package is None or copy is None:
         raise faults.NotFound("this link is not valid, or not any more")
-    return FileReply(
-        Path(package["path"]),
-        "application/x-tar",
-        download_name=f"{package_id}_V{package['version']}.tar",
-        read=lambda first, end, size: platform.transfers.read(
-            copy["id"], first, end, size, platform.clock.now().mono
-        ),
-        closed=lambda: _closed(platform, copy["id"], package["md5"]),
+    return copy, package
+
+
+def _note(platform: Platform, copy_id: int) -> Callable[[int, int, int], None]:
+    """Which bytes of a file left for a device."""
+    return lambda first, end, size: platform.transfers.read(
+        copy_id, first, end, size, platform.clock.now().mono
     )
 
 

@@ -94,6 +94,7 @@ _MEDIA: dict[str, tuple[str, ...]] = {
     "acsmp.download_package": ("application/x-tar",),
     "acsmp.get_result_image": PICTURE_TYPES,
     "acsmp.download_picture": PICTURE_TYPES,
+    "acsmp.download_program": ("application/octet-stream",),
     "acsmp.download_license": ("application/octet-stream",),
 }
 _NO_SPACE = "Code 50701: no space left in the data directory."

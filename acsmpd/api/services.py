@@ -14,7 +14,8 @@ from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.api.seats import on_loads
 from acsmpd.decide.environment import check_local
-from acsmpd.model import ONE_SERVICE, Device, Family
+from acsmpd.decide.nodes import node_for
+from acsmpd.model import HAS_HOSTS, ONE_SERVICE, OWN_REPLICAS, Device, Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.services import (
     AlgoService,
@@ -22,7 +23,7 @@ from acsmpd.spec.messages.services import (
     AlgoServiceSearchData,
     EnvItem,
 )
-from acsmpd.store import plans, services
+from acsmpd.store import devices, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.installs import Wanted, package_of, serving_device
 from acsmpd.store.installs import install as install_on
@@ -53,8 +54,26 @@ def install_in(
     if device.family is Family.LOCAL:
         check_local(package, env)
         _check_replicas(platform, replicas)
-    wanted = Wanted(env=env, license_url=asked.license_file, replicas=replicas, origin=origin)
+    _check_host(tx, device, asked.host_name or "")
+    wanted = Wanted(
+        env=env, license_url=asked.license_file, replicas=replicas, origin=origin,
+        host=asked.host_name or "", xpu_type=asked.xpu_type or "",
+    )  # fmt: skip
     return install_on(tx, device, package["id"], wanted, now_ms).service_id
+
+
+def _check_host(tx: Tx, device: Device, host: str) -> None:
+    """A node that a platform does not show is refused, as far as it was ever seen."""
+    if not host:
+        return
+    if device.family not in HAS_HOSTS:
+        raise faults.InvalidField(
+            f"$.HostName: computility {device.code} is one box, without nodes to choose among"
+        )
+    infos = devices.infos(tx).get(device.code)
+    trouble = node_for(infos, (), host, "").trouble if infos else ""
+    if trouble:
+        raise faults.NotFound(f"$.HostName: computility {device.code}: {trouble}")
 
 
 def kept_env(given: list[EnvItem] | None) -> list[dict[str, str]]:
@@ -192,6 +211,7 @@ def service_item(platform: Platform, row: dict[str, Any], device: Device) -> Alg
         last_error=row["error"] or away or missing or None,
         computility_code=row["device"],
         foreign=None if row["ours"] else True,
+        host_name=row["host"] or None,
     )
 
 
@@ -225,8 +245,8 @@ def update_service(platform: Platform, call: Call) -> Reply:
 def _rescale(
     platform: Platform, tx: Tx, service: dict[str, Any], device: Device, replicas: int | None, now_ms: int
 ) -> None:
-    """Only this box runs several replicas of one service."""
-    if replicas is None or replicas == service["replicas"]:
+    """This box has a load for each replica of a service; a platform that keeps them itself was told by then."""
+    if replicas is None or replicas == service["replicas"] or device.family in OWN_REPLICAS:
         return
     if device.family is not Family.LOCAL:
         raise faults.ReplicasNotPossible(
@@ -248,6 +268,8 @@ def _reconfigure(
         values["env"] = kept_env(asked.env)
     if asked.license_file is not None:
         values["license_url"] = asked.license_file
+    if asked.replicas is not None and device.family in OWN_REPLICAS:
+        values["replicas"] = asked.replicas  # no interface changes them there: a new load, the old one goes
     if asked.version is not None:
         values["package_id"] = _other_version(tx, service["package_id"], asked.version)
     changed = {name: value for name, value in values.items() if service[name] != value}

@@ -54,7 +54,7 @@ def next_for_copy(copy: CopyRow, device: Device | None, *, in_use: bool, stale: 
         return Rung("delete_copy")
     if not copy.sent or copy.status == 2 or stale or copy.missing >= LOOKS_BEFORE_REPEAT:
         return Rung("push")
-    return NOTHING
+    return Rung("push_program") if copy.lacks_program and copy.status == 1 else NOTHING
 
 
 def next_for_load(
@@ -91,6 +91,8 @@ def next_for_load(
         return Rung("", f"the package file did not arrive: {copy.error}")
     if arriving is not None:
         return Rung("", f"the package file is on its way: {arriving:.0%}")
+    if copy.lacks_program:
+        return Rung("", "the package is on the device, its executable is not yet")
     if not load.sent or load.status == "ERROR" or load.missing >= LOOKS_BEFORE_REPEAT:
         return Rung("load")
     return NOTHING

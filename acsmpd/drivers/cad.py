@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from acsmpd.drivers.driver import NONE_PUSHED, Pushed
 from acsmpd.drivers.tasks import TaskRows
 from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
 from acsmpd.model import (
@@ -23,6 +24,7 @@ from acsmpd.model import (
     PauseTask,
     Peer,
     Push,
+    PushProgram,
     ResumeTask,
     SeenPackage,
     SeenService,
@@ -49,7 +51,9 @@ class Cad:
 
     # --- looking -----------------------------------------------------------------------------------
 
-    def observe(self, peer: Peer, known: frozenset[str] = frozenset()) -> Observed:
+    def observe(
+        self, peer: Peer, known: frozenset[str] = frozenset(), _pushed: Pushed = NONE_PUSHED
+    ) -> Observed:
         """State, packages and tasks. Fails as a whole only when the state cannot be had."""
         faults: list[str] = []
         info = self._info(peer)
@@ -89,6 +93,10 @@ class Cad:
         match step:
             case Push():
                 return self._push(peer, step)
+            case PushProgram():
+                raise Permanent(
+                    f"computility {peer.code} takes a package as a whole, not its executable alone"
+                )
             case Load():
                 return self._load(peer, step)
             case DeleteCopy():

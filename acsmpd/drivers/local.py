@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.clock import Clock
+from acsmpd.drivers.driver import NONE_PUSHED, Pushed
 from acsmpd.drivers.programs import Programs
 from acsmpd.drivers.tasks import TaskRows
 from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
@@ -33,6 +34,7 @@ from acsmpd.model import (
     PauseTask,
     Peer,
     Push,
+    PushProgram,
     ResumeTask,
     SeenPackage,
     SeenService,
@@ -111,7 +113,9 @@ class Local:
 
     # --- looking -------------------------------------------------------------------------------------
 
-    def observe(self, peer: Peer, known: frozenset[str] = frozenset()) -> Observed:
+    def observe(
+        self, peer: Peer, known: frozenset[str] = frozenset(), _pushed: Pushed = NONE_PUSHED
+    ) -> Observed:
         """Every package, engine and task of this box.
 
         Tasks of an engine that does not answer are shown as last known, so that it hides nothing of the
@@ -240,6 +244,8 @@ class Local:
         match step:
             case Push():
                 return self._push(step)
+            case PushProgram():
+                raise Permanent("this box takes a package as a whole, not its executable alone")
             case DeleteCopy():
                 self._programs.remove(step.package_id)
                 return Outcome()

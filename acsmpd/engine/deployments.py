@@ -24,7 +24,7 @@ from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.restarts import Restarts
 from acsmpd.engine.stepwork import Item
 from acsmpd.faults import Fault, Permanent, StepFault, Temporary
-from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Outcome, Step, Unload
+from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Load, Outcome, Step, Unload
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
@@ -222,11 +222,14 @@ class Deployments:
         self._core.touched[item.key] = now.mono
         if item.rung.step == "resume_task":
             self._restarts.restarted(int(item.subject))
-        if item.rung.step == "push":
+        if item.rung.step in ("push", "push_program"):
             self._core.transfers.pushed(int(item.subject), now.mono)
+            self._core.touched.pop(f"program:{item.subject}", None)
         result = self._call(item, *prepared)
         ended = self._core.clock.now().mono
         if isinstance(result, Outcome):
+            if item.rung.step == "push_program":
+                self._core.touched[f"program:{item.subject}"] = ended
             self._note_leaving(item.device, prepared[1], ended)
         self._core.touched.update({item.key: ended, f"device:{item.device}": ended})
         outcome = Ended(intent, item, result, then)
@@ -265,7 +268,9 @@ class Deployments:
         away = self._core.sent_away
         match step:
             case Unload():
-                away[device, "service", step.package_id] = now
+                away[device, "service", step.facility_id or step.package_id] = now
+            case Load() if step.facility_id:
+                away[device, "service", step.facility_id] = now
             case DeleteCopy():
                 away[device, "package", step.package_id] = now
             case DeleteTask():

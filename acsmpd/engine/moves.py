@@ -9,13 +9,10 @@ from msgspec import Struct
 from acsmpd.clock import Moment
 from acsmpd.decide.failover import Failover, Spot, fail_over
 from acsmpd.decide.policies import Policies
-from acsmpd.model import Device, Family, InstanceRow, LoadRow, TaskRow
+from acsmpd.model import NO_FAILOVER, Device, InstanceRow, LoadRow, TaskRow
 from acsmpd.store import plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Task
-
-NO_FAILOVER = (Family.CAP,)
-"""A cut line to a site must not double its work (conventions section 11)."""
 
 
 class Shaken(Struct, frozen=True):

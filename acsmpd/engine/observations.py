@@ -11,6 +11,7 @@ from typing import Any
 
 from acsmpd.clock import Moment
 from acsmpd.decide import ownership
+from acsmpd.decide.pairing import is_unnamed, pair
 from acsmpd.decide.placement import events_of
 from acsmpd.decide.steps import LOOKS_BEFORE_REPEAT
 from acsmpd.decide.streams import stream_url_of
@@ -44,6 +45,12 @@ STARTING_SECONDS = 60.0
 
 UNPACKING_SECONDS = 600.0
 """How long a device that fetched a package file may need until it lists it."""
+
+PROGRAM_SECONDS = 60.0
+"""How long a device that was sent the executable of a package may go without taking any of it."""
+
+PROGRAM_TRIES = 8
+"""Deliveries of a package and of its executable, before a device that wants the executable still is given up."""
 
 GOING_SECONDS = 60.0
 """How long a device may go on showing what it was told to unload or delete."""
@@ -112,11 +119,12 @@ class Observations:
             peer = peers.peer_of(self._core, tx, code)
             ours = plans.tasks(tx, Task.device == code, Task.task_id != "", Task.instance_id != "")
             known = frozenset(task.task_id for task in ours)
+            pushed = services.pushed_to(tx, code)
         driver = self._core.drivers.get(peer.family) if peer else None
         if peer is None or driver is None:
             return
         try:
-            seen = driver.observe(peer, known)
+            seen = driver.observe(peer, known, pushed)
         except StepFault as fault:
             self._core.presence.failed(code, self._core.clock.now().mono, fault.message)
             log.warning("cannot observe: %s", fault.message, extra={"device": code})
@@ -162,12 +170,14 @@ class Observations:
         return reflected.Look(peer, begun, self._touched(f"device:{peer.code}", begun), left)
 
     def _copy(self, tx: Tx, peer: Peer, copy: CopyRow, package: SeenPackage | None, begun: Moment) -> None:
-        if package is not None:
+        if package is not None and package.status == 1:
+            self._arriving(tx, peer, copy, package, begun)
+        elif package is not None:
             if copy.status != package.status or copy.missing:
                 services.change_copy(
                     tx, copy.id, status=package.status, error=package.error, missing=0,
                     progress=1.0 if package.status == 3 else package.progress or 0.0, changed_ms=begun.wall_ms,
-                    **({"attempts": 0, "parked": False} if package.status == 3 else {}),
+                    lacks_program=False, **({"attempts": 0, "parked": False} if package.status == 3 else {}),
                 )  # fmt: skip
             if package.status == 3 and copy.parked:
                 alarms.end_alarm(tx, STEP_REFUSED, f"copy:{copy.id}", begun.wall_ms)
@@ -177,6 +187,28 @@ class Observations:
             self._give_up(tx, peer, copy, begun)
         elif copy.error or (copy.status == 3 and self._age(f"copy:{copy.id}", begun) > UNPACKING_SECONDS):
             services.change_copy(tx, copy.id, missing=copy.missing + 1)
+
+    def _arriving(self, tx: Tx, peer: Peer, copy: CopyRow, package: SeenPackage, begun: Moment) -> None:
+        """The device lists a file that is not whole yet: it fetches it, or waits for its executable."""
+        stuck = copy.wanted and self._unfetched(copy, begun) > self._patience
+        lacks = package.lacks_program and self._program_age(copy, begun) > PROGRAM_SECONDS
+        if copy.parked and (stuck or copy.status == 1):
+            return  # given up or refused: a new wish changes that, or the file, should it come after all
+        if (stuck and not lacks) or (lacks and copy.attempts >= PROGRAM_TRIES):
+            self._give_up(tx, peer, copy, begun)
+        elif copy.status != 1 or copy.missing or copy.lacks_program != lacks:
+            services.change_copy(
+                tx, copy.id, status=1, error="", missing=0, progress=0.0, changed_ms=begun.wall_ms,
+                parked=False, lacks_program=lacks,
+            )  # fmt: skip
+
+    def _program_age(self, copy: CopyRow, begun: Moment) -> float:
+        """Seconds since the device was sent the executable alone, or took a block of it; endless before that."""
+        sent = self._core.touched.get(f"program:{copy.id}")
+        if sent is None:
+            return float("inf")
+        transfer = self._core.transfers.of(copy.id)
+        return begun.mono - max(sent, transfer.at if transfer else sent)
 
     @property
     def _patience(self) -> float:
@@ -208,16 +240,14 @@ class Observations:
     def _services(self, tx: Tx, peer: Peer, seen: Observed, begun: Moment) -> None:
         if seen.services is None:
             return
-        left = list(seen.services)
-        ledger = services.loads(tx, Load.device == peer.code)
-        for load in sorted((load for load in ledger if load.sent), key=lambda load: not load.ours):
-            service = _service_of(load, left)
-            if service is not None:
-                left.remove(service)
-            if not self._touched(f"load:{load.id}", begun):
-                self._service(tx, load, service, begun)
+        ledger, look = services.loads(tx, Load.device == peer.code), self._reflection(peer, begun)
+        envs = {load.id: _env(services.service(tx, load.service_id)) for load in ledger if is_unnamed(load)}
+        found, left = pair(ledger, seen.services, envs, lambda one: look.left("service", one.facility_id))
+        for load in ledger:
+            if load.sent and not self._touched(f"load:{load.id}", begun):
+                self._service(tx, load, found.get(load.id), begun)
         if self._is_shared(tx, peer):
-            reflected.services(tx, self._reflection(peer, begun), ledger, left)
+            reflected.services(tx, look, ledger, left)
 
     def _service(self, tx: Tx, load: LoadRow, service: SeenService | None, begun: Moment) -> None:
         values: dict[str, Any] = {}
@@ -234,6 +264,8 @@ class Observations:
         else:
             if load.missing:
                 values["missing"] = 0
+            if service.facility_id and service.facility_id != load.facility_id:
+                values["facility_id"] = service.facility_id
             if load.status != service.status or load.error != service.error:
                 values |= {"status": service.status, "error": service.error}
             steady = self._age(f"load:{load.id}", begun) > STEADY_SECONDS
@@ -303,15 +335,9 @@ class Observations:
             plans.change_task(tx, task.id, changed_ms=begun.wall_ms, **values)
 
 
-def _service_of(load: LoadRow, seen: list[SeenService]) -> SeenService | None:
-    """The shown service that is this load: by the facility's id, on a CAD by the package."""
-    for service in seen:
-        if service.facility_id and service.facility_id in (load.facility_id, load.id):
-            return service
-    for service in seen:
-        if not service.facility_id and service.package_id == load.package_id:
-            return service
-    return None
+def _env(service: dict[str, Any] | None) -> frozenset[tuple[str, str]]:
+    """What was given to a service by its caller, which its facility shows again."""
+    return frozenset((one["Name"], one["Value"]) for one in (service["env"] if service else ()))
 
 
 def _is_on(tx: Tx, instance_id: str) -> bool:

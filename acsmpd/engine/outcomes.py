@@ -13,6 +13,7 @@ from acsmpd.store import alarms, foreign, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy
+from acsmpd.store.tables import Load as LoadTable
 from acsmpd.wire.answer import Missing
 
 LOADS_BEFORE_A_NEW_PUSH = 6
@@ -88,7 +89,13 @@ class Recorder:
             else:
                 services.drop_load(tx, load.id)
             return
-        services.change_load(tx, load.id, facility_id=outcome.facility_id, error="", changed_ms=now.wall_ms)
+        told = outcome.facility_id
+        if told and any(
+            one.id != load.id
+            for one in services.loads(tx, LoadTable.facility_id == told, LoadTable.device == load.device)
+        ):
+            told = ""  # an id that is another's cannot be ours: the listing will tell which one is
+        services.change_load(tx, load.id, facility_id=told, error="", changed_ms=now.wall_ms)
         copy = services.copy(tx, load.package_id, load.device)
         if copy is not None and copy["status"] != 3:
             services.change_copy(tx, copy["id"], status=3, progress=1.0, error="", changed_ms=now.wall_ms)
@@ -114,7 +121,8 @@ class Recorder:
             told = outcome.facility_id
             taken = plans.holds(tx, item.device, told, but=row_id) or foreign.task(tx, item.device, told)
             # An id that is another's cannot be ours: the listing will tell which one is.
-            values |= {"task_id": "" if taken else told, "status": status}
+            reason = outcome.task.error if outcome.task else ""
+            values |= {"task_id": "" if taken else told, "status": status, "reason": reason}
         elif step == "update_task":
             values |= then
         else:
@@ -125,7 +133,7 @@ class Recorder:
 
     def _not_happened(self, tx: Tx, item: Item, text: str, then: dict[str, Any]) -> None:
         """The device has what it had before: a first push or load is not there, a repeated one may be."""
-        held: dict[str, Any] = {"sent": bool(then.get("sent"))}
+        held: dict[str, Any] = {"sent": bool(then.get("sent")), **_named(then)}
         values: dict[str, dict[str, Any]] = {
             "push": then if held["sent"] else held,
             "load": {**held, "status": "ERROR"} if held["sent"] else held,
@@ -145,7 +153,7 @@ class Recorder:
         text, step = fault.message, item.rung.step
         values: dict[str, dict[str, Any]] = {
             "push": {"sent": False, "status": 2},
-            "load": {"sent": bool(then.get("sent")), "status": "ERROR"},
+            "load": {"sent": bool(then.get("sent")), "status": "ERROR", **_named(then)},
             "create_task": {"sent": False, "status": "ERROR"},
             "update_task": {"attempts": 0},  # it goes on as it was: decide/steps
         }
@@ -168,6 +176,11 @@ class Recorder:
         if item.attempts and item.attempts % LOADS_BEFORE_A_NEW_PUSH == 0:
             services.change_copy(tx, copy["id"], sent=False)
         return item.attempts < 3 * LOADS_BEFORE_A_NEW_PUSH
+
+
+def _named(then: dict[str, Any]) -> dict[str, Any]:
+    """The id a service had there before its load was tried again, which it keeps when nothing happened."""
+    return {"facility_id": then["facility_id"]} if "facility_id" in then else {}
 
 
 def _is_told(outcome: Outcome) -> bool:

@@ -77,6 +77,12 @@ def package_link(core: Core, base: str, package_id: str, code: str, generation: 
     return f"{base}/ACSMP/Links/Packages/{package_id}/{code}/{generation}/{signature}"
 
 
+def program_link(core: Core, base: str, package_id: str, code: str, generation: int) -> str:
+    """The executable of a package alone; good as long as the link of the package is."""
+    signature = core.signer.sign("program", package_id, code, str(generation))
+    return f"{base}/ACSMP/Links/Programs/{package_id}/{code}/{generation}/{signature}"
+
+
 def result_link(core: Core, base: str, instance_id: str) -> str:
     """The receiver of one instance's results."""
     return f"{base}/ACSMP/Results/{instance_id}/{core.signer.sign('result', instance_id)}"

@@ -80,7 +80,7 @@ def services(tx: Tx, look: Look, ledger: Sequence[LoadRow], left: Sequence[SeenS
         if not service.facility_id and service.package_id in awaited:
             continue  # one we are about to load there anyway
         named = _is_nameable(service.package_id, 40) and _is_nameable(key, 256)
-        if named and room > 0 and look.enters("service", service.package_id):
+        if named and room > 0 and look.enters("service", key):
             held[key] = foreign.add_service_there(
                 tx, service.package_id, code, now_ms, facility_id=service.facility_id, status=service.status,
                 error=service.error[:1024], xpu_type=service.xpu_type[:64],

@@ -12,7 +12,7 @@ from acsmpd.decide.hall import Hall
 from acsmpd.decide.quotas import binding
 from acsmpd.decide.settling import Held
 from acsmpd.engine.core import Core
-from acsmpd.model import Ability, Device, ForeignStream, LoadRow, Seat
+from acsmpd.model import OWN_REPLICAS, Ability, Device, ForeignStream, LoadRow, Seat
 from acsmpd.store import devices, foreign, plans, quotas, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Instance, Load, Package, Task
@@ -59,12 +59,14 @@ def seats_of(
     wishes = {package: (manifest or {}).get("xpu") or () for package, manifest in manifests.items()}
     seen = devices.infos(tx) if any(wishes.values()) else {}
     cards = {code: fitting.cards_in(infos) for code, infos in seen.items()}
-    origins = services.origins(tx)
+    origins, many = services.origins(tx), services.replicas(tx)
     own_limit = core.settings.runtime.stream_limit
 
     def capacity(load: LoadRow) -> int | None:
         """What the package says, else our own limit here, else unknown."""
         told = fitting.streams(wishes.get(load.package_id, ()), load.xpu_type, cards.get(load.device))
+        if told is not None and known[load.device].family in OWN_REPLICAS:
+            told *= many.get(load.service_id, 1)
         return own_limit if told is None and load.device == core.local_code else told
 
     seats = [

@@ -7,12 +7,14 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd.decide.cards import Assignment, Share, Wish, assign
+from acsmpd.decide.nodes import Node, node_for
 from acsmpd.decide.steps import Rung
 from acsmpd.engine import peers
 from acsmpd.engine.core import Core
 from acsmpd.faults import Temporary
 from acsmpd.model import (
     AUTH_SERVER,
+    HAS_HOSTS,
     CreateTask,
     DeleteCopy,
     DeleteTask,
@@ -21,6 +23,7 @@ from acsmpd.model import (
     PauseTask,
     Peer,
     Push,
+    PushProgram,
     ResumeTask,
     Step,
     Unload,
@@ -28,7 +31,7 @@ from acsmpd.model import (
     brings_own,
     needs_authorisation,
 )
-from acsmpd.store import authservers, licences, packages, pipelines, plans, services
+from acsmpd.store import authservers, devices, licences, packages, pipelines, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy
 
@@ -71,6 +74,11 @@ def _copy_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     if package is None:
         return None
     base = peers.base_url_for(core, _host_of(peer))
+    if item.rung.step == "push_program":
+        return PushProgram(
+            package_id=package["id"], path=package["path"], package_md5=package["md5"],
+            url=peers.program_link(core, base, package["id"], item.device, row["generation"]),
+        )  # fmt: skip
     server, licence = _authorisation(core, tx, package, item.device)
     return Push(
         package_id=package["id"],
@@ -99,6 +107,7 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
             facility_id=load.facility_id,
         )
     cards = _cards_for(core, tx, load) if item.device == core.local_code else None
+    node = _node_for(tx, load, service) if peer.family in HAS_HOSTS else Node()
     env = [(entry["Name"], entry["Value"]) for entry in service["env"]]
     server, link, path = "", service["license_url"], None
     package = packages.get(tx, load.package_id)
@@ -124,8 +133,11 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
         license_url=link,
         license_path=path,
         xpu_index=tuple(card.index for card in cards.cards) if cards else (),
-        xpu_type=cards.cards[0].type if cards else "",
+        xpu_type=cards.cards[0].type if cards else node.xpu_type,
         card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),
+        replicas=service["replicas"],
+        host=node.host,
+        facility_id=load.facility_id,
     )
 
 
@@ -166,6 +178,17 @@ def _cards_for(core: Core, tx: Tx, load: LoadRow) -> Assignment | None:
     raise Temporary("; ".join(reasons))
 
 
+def _node_for(tx: Tx, load: LoadRow, service: dict[str, Any]) -> Node:
+    """Where on a facility of several nodes a load goes, and the card it asks for there; kept with the load."""
+    package, infos = packages.get(tx, load.package_id), devices.infos(tx).get(load.device, [])
+    wishes = (package["manifest"].get("xpu") or []) if package else []
+    node = node_for(infos, wishes, service["host"], service["xpu_type"])
+    if node.trouble:
+        raise Temporary(f"computility {load.device}: {node.trouble}")
+    services.change_load(tx, load.id, xpu_type=node.xpu_type)
+    return node
+
+
 def _task_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     task = plans.task(tx, int(item.subject))
     if task is None:
@@ -188,15 +211,19 @@ def _task_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     if kind == "update_task":
         info["ID"] = task.task_id
         return UpdateTask(
-            task_id=task.task_id, info=info, restart_policy=instance["restart_policy"], load_id=load_id
-        )
-    load = services.load(tx, load_id) if load_id else None
+            task_id=task.task_id, info=info, restart_policy=instance["restart_policy"], load_id=load_id,
+            facility_service_id=_service_there(tx, load_id),
+        )  # fmt: skip
     return CreateTask(
-        info=info,
-        restart_policy=instance["restart_policy"],
-        facility_service_id=(load.facility_id or None) if load else None,
-        load_id=load_id,
-    )
+        info=info, restart_policy=instance["restart_policy"], load_id=load_id,
+        facility_service_id=_service_there(tx, load_id),
+    )  # fmt: skip
+
+
+def _service_there(tx: Tx, load_id: str | None) -> str | None:
+    """What a load's device calls it."""
+    load = services.load(tx, load_id) if load_id else None
+    return (load.facility_id or None) if load else None
 
 
 def info_to_send(
@@ -231,17 +258,29 @@ def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
     if item.kind == "copy":
         if step == "push":
             md5 = _md5_now(tx, item)
-            values |= {"sent": True, "status": 1, "missing": 0, "progress": 0.0, "md5": md5}
+            values |= {
+                "sent": True,
+                "status": 1,
+                "missing": 0,
+                "progress": 0.0,
+                "md5": md5,
+                "lacks_program": False,
+            }
+        elif step == "push_program":
+            values |= {"lacks_program": False}
         before = services.copies(tx, Copy.id == int(item.subject))
         change(tx, item, **values)
-        held = [{"sent": one.sent, "md5": one.md5, "status": one.status} for one in before]
+        held = [
+            {"sent": one.sent, "md5": one.md5, "status": one.status, "lacks_program": one.lacks_program}
+            for one in before
+        ]
         return held[0] if held else {}
     if item.kind == "load":
         if step == "load":
-            values |= {"sent": True, "status": "INIT", "missing": 0}
+            values |= {"sent": True, "status": "INIT", "missing": 0, "facility_id": ""}
         load = services.load(tx, item.subject)
         change(tx, item, **values)
-        return {"sent": bool(load and load.sent)}
+        return {"sent": load.sent, "facility_id": load.facility_id} if load and step == "load" else {}
     after = _held_after(tx, item)
     if step == "create_task":
         values |= {"sent": True, "task_id": "", "missing": 0, "status": "PENDING", **after}

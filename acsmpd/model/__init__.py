@@ -16,7 +16,10 @@ from acsmpd.model.ledger import (
 )
 from acsmpd.model.parties import (
     FAMILY_OF_TYPE,
+    HAS_HOSTS,
+    NO_FAILOVER,
     ONE_SERVICE,
+    OWN_REPLICAS,
     Family,
     Peer,
 )
@@ -44,6 +47,7 @@ from acsmpd.model.steps import (
     Outcome,
     PauseTask,
     Push,
+    PushProgram,
     ResumeTask,
     Step,
     Unload,
@@ -74,8 +78,11 @@ __all__ = [
     "FAMILY_OF_TYPE",
     "FOR_PLACE",
     "FOR_QUOTA",
+    "HAS_HOSTS",
     "LEAVING",
+    "NO_FAILOVER",
     "ONE_SERVICE",
+    "OWN_REPLICAS",
     "RUNNING",
     "SERVED",
     "STARTING",
@@ -105,6 +112,7 @@ __all__ = [
     "Policy",
     "PriorityClass",
     "Push",
+    "PushProgram",
     "ResumeTask",
     "Scaling",
     "Seat",

@@ -59,6 +59,7 @@ class CopyRow(Struct, frozen=True, kw_only=True):
     missing: int
     error: str = ""
     ours: bool = True
+    lacks_program: bool = False
 
 
 class LoadRow(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,16 @@ ONE_SERVICE = (Family.CAD, Family.EDGE)
 """Families on which a package has one service (conventions section 5)."""
 
 
+OWN_REPLICAS = (Family.CAP,)
+"""Families that keep the replicas of a service themselves: it is one load, and another number is another load."""
+
+HAS_HOSTS = (Family.CAP,)
+"""Families of several hosts, on one of which a service may be wanted."""
+
+NO_FAILOVER = (Family.CAP,)
+"""Families whose work stays where it is: a cut line to a site must not double it (conventions section 11)."""
+
+
 class Peer(Struct, frozen=True, kw_only=True):
     """How to reach one party. `token` and `password` are plain here and only here; never log a Peer."""
 

@@ -19,6 +19,7 @@ class SeenPackage(Struct, frozen=True, kw_only=True):
     progress: float | None = None
     error: str = ""
     created: str = ""
+    lacks_program: bool = False  # it is there without its executable, and waits for it
 
 
 class SeenService(Struct, frozen=True, kw_only=True):
@@ -29,6 +30,7 @@ class SeenService(Struct, frozen=True, kw_only=True):
     status: str = "RUNNING"
     error: str = ""
     xpu_type: str = ""
+    env: tuple[tuple[str, str], ...] | None = None  # as loaded; None if it told none
 
 
 class SeenTask(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,15 @@ class Push(Struct, frozen=True, kw_only=True, tag="push"):
     license_url: str | None = None
 
 
+class PushProgram(Struct, frozen=True, kw_only=True, tag="push_program"):
+    """Deliver the executable of a package whose file arrived without it. `path` and `package_md5` are of that file."""
+
+    package_id: str
+    url: str
+    path: str
+    package_md5: str
+
+
 class DeleteCopy(Struct, frozen=True, kw_only=True, tag="delete_copy"):
     """Remove a package file that our ledger says we put there."""
 
@@ -27,7 +36,11 @@ class DeleteCopy(Struct, frozen=True, kw_only=True, tag="delete_copy"):
 
 
 class Load(Struct, frozen=True, kw_only=True, tag="load"):
-    """Start an algorithm service from a delivered package."""
+    """Start an algorithm service from a delivered package.
+
+    `xpu_type`: a card as the facility itself spells it. `host`: address of the node it is bound to, "" for any.
+    `facility_id`: of the service that stood there for this load before and failed; it goes first.
+    """
 
     load_id: str
     service_id: str
@@ -40,6 +53,9 @@ class Load(Struct, frozen=True, kw_only=True, tag="load"):
     xpu_index: tuple[int, ...] = ()  # cards of this box the service was given
     xpu_type: str = ""
     card_uuids: tuple[str, ...] = ()
+    replicas: int = 1
+    host: str = ""
+    facility_id: str = ""
 
 
 class Unload(Struct, frozen=True, kw_only=True, tag="unload"):
@@ -62,6 +78,7 @@ class UpdateTask(Struct, frozen=True, kw_only=True, tag="update_task"):
     task_id: str
     info: dict[str, Any]
     restart_policy: str
+    facility_service_id: str | None = None
     load_id: str | None = None
 
 
@@ -89,6 +106,7 @@ class LookTask(Struct, frozen=True, kw_only=True, tag="look_task"):
 
 Step = (
     Push
+    | PushProgram
     | DeleteCopy
     | Load
     | Unload

@@ -21,6 +21,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     license_url: str | None = None
     replicas: int = 1
     origin: str = ""
+    host: str = ""
+    xpu_type: str = ""
 
 
 class Installed(Struct, frozen=True):
@@ -65,7 +67,8 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
     services.want_copy(tx, package_id, device.code, now_ms, asked=False, origin=wanted.origin)
     services.add_service(
         tx, id=service_id, package_id=package_id, env=wanted.env, license_url=wanted.license_url,
-        replicas=wanted.replicas, origin=wanted.origin, created_ms=now_ms,
+        replicas=wanted.replicas, origin=wanted.origin, created_ms=now_ms, host=wanted.host,
+        xpu_type=wanted.xpu_type,
     )  # fmt: skip
     for number in range(wanted.replicas if device.family is Family.LOCAL else 1):
         services.add_replica(tx, service_id, package_id, device.code, number, now_ms)

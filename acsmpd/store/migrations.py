@@ -35,6 +35,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.EVENTS_BY_NUMBER),
     _script(schema.ONLINE_QUOTAS),
     _script(schema.LAPSES),
+    _script(schema.PLATFORMS),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

@@ -632,3 +632,10 @@ CREATE INDEX "ask_kind_state" ON "ask" ("kind", "state");
 """
 """A licence that was deleted is remembered until what runs by it has had its grace. Of the stored questions those that
 wait are looked for in every pass, among all that were answered."""
+
+PLATFORMS = """
+ALTER TABLE "copy" ADD COLUMN "lacks_program" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "service" ADD COLUMN "host" VARCHAR(255) NOT NULL DEFAULT '';
+ALTER TABLE "service" ADD COLUMN "xpu_type" VARCHAR(255) NOT NULL DEFAULT '';
+"""
+"""Central analysis platforms: executables that travel by themselves, services bound to a node or a card."""

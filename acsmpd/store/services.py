@@ -95,6 +95,15 @@ def unsettled_copies(tx: Tx, copy_id: int | None = None) -> list[dict[str, Any]]
     return tx.rows(query if copy_id is None else query.where(Copy.id == copy_id))
 
 
+def pushed_to(tx: Tx, device: str) -> dict[tuple[str, str], str]:
+    """(name, version) -> id of our packages that may be on a device."""
+    query = Package.select(Package.id, Package.name, Package.version).join(
+        Copy, on=(Copy.package_id == Package.id)
+    )
+    rows = tx.rows(query.where(Copy.device == device, Copy.sent == YES, Copy.ours == YES))
+    return {(row["name"], row["version"]): row["id"] for row in rows}
+
+
 # --- services and loads --------------------------------------------------------------------------------
 
 
@@ -228,7 +237,7 @@ def search(*conditions: Any) -> Any:
         Load.select(
             Load.id.alias("load_id"), Load.status, Load.wanted, Load.error, Load.xpu_type, Load.device, Load.ours,
             Service.id, Service.package_id, Service.env, Service.replicas, Service.license_url, Service.origin,
-            Service.created_ms, Copy.error.alias("copy_error"),
+            Service.created_ms, Service.host, Copy.error.alias("copy_error"),
         )
         .join(Service, on=(Service.id == Load.service_id))
         .join(Copy, JOIN.LEFT_OUTER, on=(
@@ -320,6 +329,12 @@ def card_shares(tx: Tx, code: str) -> list[CardShare]:
         )
     )
     return [CardShare(row["id"], index, row["xpu_quota"]) for row in rows for index in row["xpu_index"]]
+
+
+def replicas(tx: Tx) -> dict[str, int]:
+    """service id -> replicas, of services with more than one."""
+    rows = tx.rows(Service.select(Service.id, Service.replicas).where(Service.replicas > 1))
+    return {row["id"]: row["replicas"] for row in rows}
 
 
 def origins(tx: Tx) -> dict[str, str]:

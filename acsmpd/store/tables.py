@@ -190,6 +190,7 @@ class Copy(Table):
     )  # these three as the device tells them, of a foreign one
     version = TextField(default="", constraints=[EMPTY])
     kind = CharField(default="", constraints=[EMPTY])
+    lacks_program = BooleanField(default=False, constraints=[ZERO])  # there, but for its executable
 
     class Meta:
         indexes = ((("package_id", "device"), True),)
@@ -206,6 +207,8 @@ class Service(Table):
     replicas = IntegerField(default=1)
     origin = CharField(default="")
     created_ms = BigIntegerField(index=True)
+    host = CharField(default="", constraints=[EMPTY])  # the node it is bound to, as it was asked for
+    xpu_type = CharField(default="", constraints=[EMPTY])  # the card it was asked for
 
 
 class Load(Table):

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from acsmpd.drivers.driver import NONE_PUSHED, Pushed
 from acsmpd.faults import Permanent, StepFault, Temporary
 from acsmpd.model import (
     CreateTask,
@@ -81,7 +82,9 @@ class Plant:
 
     # --- a Driver ----------------------------------------------------------------------------------------
 
-    def observe(self, peer: Peer, known: frozenset[str] = frozenset()) -> Observed:
+    def observe(
+        self, peer: Peer, known: frozenset[str] = frozenset(), pushed: Pushed = NONE_PUSHED
+    ) -> Observed:
         self.looks.append(peer.code)
         if peer.code in self.away:
             raise Temporary(f"cannot reach {peer.code}")

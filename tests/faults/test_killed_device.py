@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from acsmpd.model import Family
 from tests.support.cad_process import CadProcess
-from tests.support.fake_cad import FakeCad
+from tests.support.fake_cad import FakeCad, FakeDevice
+from tests.support.fake_cap import FakeCap
 from tests.support.packaging import CAPABILITY, PACKAGE_ID, make_package, task_info
 from tests.support.site import Site, running
 from tests.support.wait import wait_until
@@ -109,8 +109,8 @@ class Pair(NamedTuple):
     """Two devices with the service: three tasks run on the first; what the second begins does not run at once."""
 
     site: Site
-    old: FakeCad
-    new: FakeCad
+    old: FakeDevice
+    new: FakeDevice
     plan: int
 
     def instances(self) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ class Pair(NamedTuple):
         assert self.old.register(self.site.url).accepted
         state(self.site, self.old.code, "online")
 
-    def begin(self, cad: FakeCad) -> None:
+    def begin(self, cad: FakeDevice) -> None:
         """What was PENDING there runs."""
         cad.board.starts_as = "RUNNING"
         for task in list(cad.tasks.values()):
@@ -161,7 +161,7 @@ def policy(site: Site, failover: str, **more: Any) -> None:
     site.client.fine("POST", "/ACSMP/SchedulePolicies", body)
 
 
-def deleted(cad: FakeCad) -> int:
+def deleted(cad: FakeDevice) -> int:
     return len(cad.asked("delete_algo_task")) + len(cad.asked("pause_algo_task"))
 
 
@@ -213,24 +213,46 @@ def test_a_delay_longer_than_its_absence_moves_nothing(pair: Pair) -> None:
     assert (pair.new.asked("create_algo_task"), deleted(pair.old)) == ([], 0)
 
 
-def test_the_work_of_a_cap_is_never_moved(pair: Pair) -> None:
-    """A cut line to a site must not double its work (conventions section 11).
+@pytest.mark.parametrize("failover", ["double", "gap"])
+def test_the_work_of_a_cap_is_never_moved(site: Site, failover: str) -> None:
+    """A cut line to a site must not double its work (conventions section 11): it goes on there meanwhile."""
+    with FakeCap() as old, FakeCad("11010000005050000002") as new:
+        for one in (old, new):
+            assert one.register(site.url).accepted
+        load(site, old.code)
+        number = plan(site, 3)
+        all_run(site, number)
+        load(site, new.code)
+        both = Pair(site, old, new, number)
+        policy(site, failover)
+        both.lose()
+        wait_until(lambda: {one["Status"] for one in both.instances()} == {"ERROR"}, what="their state told")
+        said = {one["Reason"] for one in both.instances()}
+        assert said == {f"computility {old.code} is lost; no other place"}
+        both.looks()
+        assert len(old.running_tasks()) == 3
+        assert not new.tasks
+        both.comes_back()
+        both.ran_once()
+        assert (len(old.asked("create_algo_task")), deleted(old)) == (3, 0)
+        assert (len(old.asked("create_algo_service")), old.asked("delete_algo_service")) == (1, [])
+        assert new.asked("create_algo_task") == []
+        assert old.max_running == 1
 
-    CAPs are not driven yet: this one is called as a CAD, all else is as for a CAP.
-    """
-    app = pair.site.app
-    assert app is not None
-    drivers: Any = app.engine.core.drivers
-    drivers[Family.CAP] = drivers[Family.CAD]
-    pair.site.client.fine("PUT", f"/ACSMP/Computility/{pair.old.code}", {"Family": "cap"})
-    policy(pair.site, "double")
-    pair.lose()
-    wait_until(lambda: {one["Status"] for one in pair.instances()} == {"ERROR"}, what="their state told")
-    said = {one["Reason"] for one in pair.instances()}
-    assert said == {f"computility {pair.old.code} is lost; no other place"}
-    pair.looks()
-    assert not pair.new.tasks
-    pair.comes_back()
-    pair.ran_once()
-    assert (len(pair.old.asked("create_algo_task")), deleted(pair.old)) == (3, 0)
-    assert pair.new.asked("create_algo_task") == []
+
+def test_a_cap_that_comes_back_empty_is_given_everything_again_once(site: Site) -> None:
+    """It lost packages, services and tasks while the line was cut: all of it comes back, nothing twice."""
+    with FakeCap() as cap:
+        assert cap.register(site.url).accepted
+        load(site, cap.code)
+        number = plan(site, 3)
+        all_run(site, number)
+        cap.vanish()
+        state(site, cap.code, "lost")
+        cap.restart(keep=False)
+        assert cap.register(site.url).accepted
+        state(site, cap.code, "online")
+        wait_until(lambda: len(cap.running_tasks()) == 3, seconds=60, what="the three tasks again")
+        all_run(site, number)
+        assert (len(cap.services), len(cap.tasks)) == (1, 3)
+        assert cap.max_running == 1

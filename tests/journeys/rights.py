@@ -16,7 +16,7 @@ _WORDS = {
         acsmp: keepalive_compute
     """,
     Access.LINK: """
-        acsmp: download_package download_license download_picture
+        acsmp: download_package download_program download_license download_picture
     """,
     Access.RESULT: """
         acsmp: receive_result

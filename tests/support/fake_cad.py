@@ -25,12 +25,11 @@ from tests.support.fake_speaking import TINY_JPEG, Said, Voice, multipart_of, po
 from tests.support.fake_switches import Habits
 from tests.support.fake_tasks import FakeTask, TaskBoard
 
-ROWS = tuple(row for row in OPERATIONS if row.face is Face.CAD)
 CARD = "NVIDIA-T4"
 
 
-class CadHabits(Habits):
-    """Ways in which a CAD may differ from what the platform would like; `behave()` does not end them."""
+class DeviceHabits(Habits):
+    """Ways in which a device may differ from what the platform would like; `behave()` does not end them."""
 
     def list_incompletely(self, on: bool = True) -> None:
         """The last task is in TotalSize and on no page; with no task at all TotalSize is 1."""
@@ -73,8 +72,11 @@ class CadHabits(Habits):
         self.turn("lower_case", on)
 
 
-class FakeCad(FakeFacility, CadHabits):
-    """See the module. `prefix` stands for /CAD on an edge device."""
+class FakeDevice(FakeFacility, DeviceHabits):
+    """What every face has: packages, tasks, a token, a voice. `prefix` stands for the face's own, as on an edge."""
+
+    face = Face.CAD
+    kind = "CAD"
 
     def __init__(
         self,
@@ -82,12 +84,14 @@ class FakeCad(FakeFacility, CadHabits):
         username: str = "cad",
         password: str = "Cad-Passw0rd-1",
         *,
-        prefix: str = "/CAD",
+        prefix: str = "",
         check_token: bool = False,
         host: str = HOST,
     ) -> None:
-        FakeFacility.__init__(self, ROWS, "cad", prefix, host)
-        CadHabits.__init__(self)
+        name = self.face.value.lower()
+        rows = [row for row in OPERATIONS if row.face is self.face]
+        FakeFacility.__init__(self, rows, name, prefix or f"/{name.upper()}", host)
+        DeviceHabits.__init__(self)
         self.code = code
         self.check_token = check_token
         self.lists_unloaded = True
@@ -170,24 +174,6 @@ class FakeCad(FakeFacility, CadHabits):
         self.board.add(task)
         return task
 
-    def add_foreign_package(
-        self, package_id: str, name: str = "foreign", version: str = "1.0.0", *, loaded: bool = True
-    ) -> FakePackage:
-        """A package that somebody else put there."""
-        package = FakePackage(
-            package_id, state=fake_packages.STOPPED, name=name, version=version, foreign=True
-        )
-        with self._lock:
-            self.shelf.held[package_id] = package
-            if loaded:
-                self.shelf.run(package)
-        return package
-
-    def fail_service(self, package_id: str) -> None:
-        """Its service ends by itself: the package is STOPPED again."""
-        with self._lock:
-            self.shelf.get(package_id).state = fake_packages.STOPPED
-
     def hold_downloads(self, on: bool = True) -> None:
         """While on, accepted packages stay DOWNLOADING."""
         self.shelf.hold(on)
@@ -204,12 +190,14 @@ class FakeCad(FakeFacility, CadHabits):
         platform_url: str,
         *,
         encrypt_with: str | None = None,
-        kind: str = "CAD",
+        kind: str = "",
         ip: str = "",
         services: bool | None = None,
     ) -> Said:
         """Register and keep the token; a refusal is told by the answer, not raised."""
-        said = self._voice.register(platform_url, self.port, encrypt_with, kind, ip or self.host, services)
+        said = self._voice.register(
+            platform_url, self.port, encrypt_with, kind or self.kind, ip or self.host, services
+        )
         if said.accepted and said.token:
             self.tokens = [said.token]
         return said
@@ -252,6 +240,68 @@ class FakeCad(FakeFacility, CadHabits):
         if self.is_on("lower_case"):
             envelope = {k.lower() if k in ("Code", "Message") else k: v for k, v in envelope.items()}
         return envelope
+
+    # --- tasks ------------------------------------------------------------------------------------------
+
+    def _told(self, task: FakeTask) -> dict[str, Any]:
+        """The answer to a create, with the ID this device says."""
+        shown = task.shown()
+        others = [task_id for task_id in self.tasks if task_id != task.task_id]
+        if self.is_on("foreign_ids") and others:
+            shown["TaskInfo"]["ID"] = others[0]
+        if self.is_on("omit_id"):
+            del shown["TaskInfo"]["ID"]
+        return shown
+
+    def _update(self, task_id: str, asked: cad.AlgoTaskUpdateRequest) -> dict[str, Any]:
+        check_task_info(asked.task_info, "$.TaskInfo")
+        return self.board.update(task_id, asked).shown()
+
+    def _search(self, asked: cad.AlgoTaskSearchRequest) -> Any:
+        if self.is_on("without_data"):
+            return None
+        number, size = asked.page_number or 1, min(asked.page_size or 10, self.page_limit)
+        records = [self._listed(task) for task in self.board.matching(asked)]
+        total = len(records)
+        if self.is_on("incomplete"):
+            total, records = max(total, 1), records[:-1]
+        if self.is_on("inconsistent") and records:
+            turned = (number - 1) % len(records)
+            records = records[-turned:] + records[:-turned] if turned else records
+        page = records[(number - 1) * size : number * size]
+        if self.is_on("bare_array"):
+            return page
+        return {"PageNumber": number, "PageSize": size, "TotalSize": total, "Records": page}
+
+    def _listed(self, task: FakeTask) -> dict[str, Any]:
+        shown = task.shown()
+        if self.is_on("abridge"):
+            shown["TaskInfo"] = {
+                k: v for k, v in shown["TaskInfo"].items() if k not in ("RulesParams", "StreamOptions")
+            }
+        return shown
+
+
+class FakeCad(FakeDevice):
+    """See the module."""
+
+    def add_foreign_package(
+        self, package_id: str, name: str = "foreign", version: str = "1.0.0", *, loaded: bool = True
+    ) -> FakePackage:
+        """A package that somebody else put there."""
+        package = FakePackage(
+            package_id, state=fake_packages.STOPPED, name=name, version=version, foreign=True
+        )
+        with self._lock:
+            self.shelf.held[package_id] = package
+            if loaded:
+                self.shelf.run(package)
+        return package
+
+    def fail_service(self, package_id: str) -> None:
+        """Its service ends by itself: the package is STOPPED again."""
+        with self._lock:
+            self.shelf.get(package_id).state = fake_packages.STOPPED
 
     def handlers(self) -> dict[str, Handler]:
         return {f"cad.{name}": work for name, work in self._work().items()}
@@ -326,44 +376,6 @@ class FakeCad(FakeFacility, CadHabits):
                     asked, honour_id=honour, package_id=package.package_id, service_id=package.service_id
                 )
         return self._told(task)
-
-    def _told(self, task: FakeTask) -> dict[str, Any]:
-        """The answer to a create, with the ID this device says."""
-        shown = task.shown()
-        others = [task_id for task_id in self.tasks if task_id != task.task_id]
-        if self.is_on("foreign_ids") and others:
-            shown["TaskInfo"]["ID"] = others[0]
-        if self.is_on("omit_id"):
-            del shown["TaskInfo"]["ID"]
-        return shown
-
-    def _update(self, task_id: str, asked: cad.AlgoTaskUpdateRequest) -> dict[str, Any]:
-        check_task_info(asked.task_info, "$.TaskInfo")
-        return self.board.update(task_id, asked).shown()
-
-    def _search(self, asked: cad.AlgoTaskSearchRequest) -> Any:
-        if self.is_on("without_data"):
-            return None
-        number, size = asked.page_number or 1, min(asked.page_size or 10, self.page_limit)
-        records = [self._listed(task) for task in self.board.matching(asked)]
-        total = len(records)
-        if self.is_on("incomplete"):
-            total, records = max(total, 1), records[:-1]
-        if self.is_on("inconsistent") and records:
-            turned = (number - 1) % len(records)
-            records = records[-turned:] + records[:-turned] if turned else records
-        page = records[(number - 1) * size : number * size]
-        if self.is_on("bare_array"):
-            return page
-        return {"PageNumber": number, "PageSize": size, "TotalSize": total, "Records": page}
-
-    def _listed(self, task: FakeTask) -> dict[str, Any]:
-        shown = task.shown()
-        if self.is_on("abridge"):
-            shown["TaskInfo"] = {
-                k: v for k, v in shown["TaskInfo"].items() if k not in ("RulesParams", "StreamOptions")
-            }
-        return shown
 
 
 def _texts(value: Any) -> Any:

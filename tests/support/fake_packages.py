@@ -68,6 +68,8 @@ class PackageShelf:
 
     def __init__(self, lock: threading.RLock) -> None:
         self.held: dict[str, FakePackage] = {}
+        self.beside: dict[str, bytes] = {}
+        """other files that were fetched, by their MD5"""
         self._lock = lock
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()
@@ -141,6 +143,21 @@ class PackageShelf:
         if not fits or (service_id and not running):
             raise Refusal(40901, f"no algorithm service for {service_id or f'{name} {version}'}")
         return (running or fits)[0]
+
+    def fetch_beside(self, url: str, md5: str) -> bytes:
+        """A file that is no package of its own, at once; refused when it is not what was announced."""
+        with tempfile.TemporaryFile() as file:
+            try:
+                _download(url, file, self._over)
+            except (OSError, ValueError) as reason:
+                raise Refusal(50201, f"cannot fetch {url}: {reason}") from reason
+            file.seek(0)
+            content = file.read()
+        found = hashlib.md5(content).hexdigest()
+        if found != md5.lower():
+            raise Refusal(42201, f"the MD5 is {found}, not {md5}")
+        self.beside[md5.lower()] = content
+        return content
 
     # --- fetching ---------------------------------------------------------------------------------------
 

@@ -27,7 +27,10 @@ class EnvItem(Message, kw_only=True):
 
 
 class AlgoServiceInstallRequest(Message, kw_only=True):
-    """Table F.6. Env carries AUTH_SERVER_ADDR online, LicenseFile is the offline form; both may be absent."""
+    """Table F.6. Env carries AUTH_SERVER_ADDR online, LicenseFile is the offline form; both may be absent.
+
+    HostName is an addition: the node of a central analysis platform (Part 4 table J.1) the service is to run on.
+    """
 
     algo_file_package_id: Text40
     computility_code: Code20
@@ -35,6 +38,7 @@ class AlgoServiceInstallRequest(Message, kw_only=True):
     license_file: Text1024 | None = None
     replicas: Positive | None = None
     xpu_type: Text64 | None = None
+    host_name: Text128 | None = None
 
 
 class AlgoServiceInstallResponse(Envelope, kw_only=True):
@@ -62,9 +66,9 @@ class AlgoServiceListRequest(Message, kw_only=True):
 
 
 class AlgoService(Message, kw_only=True):
-    """Table F.13. CreatedDate with milliseconds. XpuType from the examples; the last three are ours.
+    """Table F.13. CreatedDate with milliseconds. XpuType from the examples; the last four are ours.
 
-    Foreign is true for a service that somebody else loaded.
+    Foreign is true for a service that somebody else loaded; HostName the node it is bound to.
     """
 
     algo_service_id: Text256
@@ -77,6 +81,7 @@ class AlgoService(Message, kw_only=True):
     last_error: str | None = None
     computility_code: Code20 | None = None
     foreign: bool | None = None
+    host_name: str | None = None
 
 
 AlgoServiceSearchRecord = AlgoService

@@ -302,6 +302,21 @@ SUBJECTS: tuple[Operation, ...] = (
         },
     ),
     read(
+        "download_program",
+        "GET",
+        "Links/Programs/<AlgoFilePackageID>/<ComputilityCode>/<Generation>/<Signature>",
+        None,
+        extensions.Binary,
+        "The executable of a package, for the device the link was made for",
+        access=Access.LINK,
+        path={
+            "AlgoFilePackageID": PackageID,
+            "ComputilityCode": Code20,
+            "Generation": Natural,
+            "Signature": Signature,
+        },
+    ),
+    read(
         "download_license",
         "GET",
         "Links/Licenses/<ID>/<ComputilityCode>/<Signature>",
