@@ -12,7 +12,7 @@ from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide.device_info import normalised
-from acsmpd.model import FAMILY_OF_TYPE, Family
+from acsmpd.model import FAMILY_OF_TYPE, HAS_HOSTS, Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.computility import (
     ComputilityInfo,
@@ -113,7 +113,9 @@ def _shown(platform: Platform, row: dict[str, Any]) -> dict[str, Any]:
         "Organisation": row["organisation"] or None, "Network": row["network"] or None,
         "Location": row["location"], "Tags": row["tags"], "Family": row["family"], "Scheme": row["scheme"],
         "Prefix": row["prefix"] or None, "Pin": row["pin"], "Capabilities": row["capabilities"],
-        "StreamLimit": row["stream_limit"], "Maintenance": row["maintenance"], "Approved": row["approved"],
+        "StreamLimit": row["stream_limit"],
+        "UsageUnit": row["usage_unit"] if Family(row["family"]) in HAS_HOSTS else None,
+        "Maintenance": row["maintenance"], "Approved": row["approved"],
         "Enabled": row["enabled"], "SupportAlgoService": row["support_services"], "State": row["state"],
         "StateSince": times.written(row["state_since_ms"], platform.zone), "Reason": row["state_reason"] or None,
         "LastHeard": times.written(row["heard_ms"], platform.zone),
@@ -202,8 +204,10 @@ def _changes(asked: Any, row: dict[str, Any]) -> dict[str, Any]:
         raise faults.InvalidField("$.Family: this box's own compute is not reached over the network")
     plain = (
         "name", "organisation", "network", "tags", "family", "scheme", "prefix", "pin", "capabilities",
-        "stream_limit", "maintenance", "approved", "enabled",
+        "stream_limit", "usage_unit", "maintenance", "approved", "enabled",
     )  # fmt: skip
+    if asked.usage_unit and Family(asked.family or row["family"]) not in HAS_HOSTS:
+        raise faults.InvalidField("$.UsageUnit: only a central analysis platform tells its use by table H.3")
     values = {name: getattr(asked, name) for name in plain if getattr(asked, name) is not None}
     if asked.location is not None:
         values["location"] = msgspec.to_builtins(asked.location)

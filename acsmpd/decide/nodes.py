@@ -10,7 +10,9 @@ from msgspec import Struct
 from acsmpd.decide.fitting import cards_in, misfit
 from acsmpd.spec.accelerators import folded
 
-AMOUNT, PERCENT = "amount", "percent"
+AUTO, AMOUNT, PERCENT, FRACTION = "auto", "amount", "percent", "fraction"
+_WHOLE = {PERCENT: 100.0, FRACTION: 1.0}
+"""What a rate is of."""
 MAX_NODES, MAX_CARDS, MAX_SERVICES = 1000, 64, 200
 """What is kept of one answer: a number in it is no reason to keep as many things."""
 
@@ -56,15 +58,15 @@ _PAIRS = (("Cpu", "CpuUse"), ("Xpu", "XpuUse"), ("Memory", "MemoryUse"), ("Disk"
 
 
 def infos_of(
-    code: str, basic: Sequence[Json], ops: Sequence[Json], packages: Mapping[str, str]
+    code: str, basic: Sequence[Json], ops: Sequence[Json], packages: Mapping[str, str], unit: str = AUTO
 ) -> tuple[Json, ...]:
     """One DeviceInfo for each node of BasicInfo, with its part of OpsInfo if there is one.
 
-    `packages`: id of a service there -> its package. Sizes are kept in the platform's own unit.
+    `packages`: id of a service there -> its package. Sizes are kept in the platform's own unit; `unit`: that of uses.
     """
     nodes, used = list(basic)[:MAX_NODES], _by_node(ops)
     pairs = [(node, _of(node, used)) for node in nodes]
-    unit = unit_of(pairs)
+    unit = unit_of(pairs) if unit == AUTO else unit
     return tuple(_info(code, node, ops_of, unit, packages) for node, ops_of in pairs)
 
 
@@ -117,14 +119,14 @@ def _monitor(service: Json, kind: str, packages: Mapping[str, str]) -> Json:
 
 def _share(node: Json, ops: Json, whole: str, use: str, unit: str) -> float:
     size, used = _number(node, whole), _number(ops, use)
-    if unit == PERCENT:
-        return _within(used / 100)
+    if unit in _WHOLE:
+        return _within(used / _WHOLE[unit])
     return _within(used / size) if size > 0 else 0.0
 
 
 def _amount(node: Json, ops: Json, whole: str, use: str, unit: str) -> float:
     used = _number(ops, use)
-    return round(_number(node, whole) * _within(used / 100), 3) if unit == PERCENT else used
+    return round(_number(node, whole) * _within(used / _WHOLE[unit]), 3) if unit in _WHOLE else used
 
 
 def _within(share: float) -> float:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from acsmpd.model import LoadRow, SeenService
 
 Env = frozenset[tuple[str, str]]
 
 
-def is_unnamed(load: LoadRow) -> bool:
-    """Whether it was sent and no answer told what it became there."""
-    return load.sent and not load.facility_id
-
-
 def pair(
     ledger: Sequence[LoadRow],
     seen: Sequence[SeenService],
-    envs: Mapping[str, Env],
+    env_of: Callable[[LoadRow], Env],
     is_going: Callable[[SeenService], bool],
 ) -> tuple[dict[str, SeenService], list[SeenService]]:
     """Load id -> what is shown of it, and what is left over. No service is given to two loads; ours come first.
 
-    `envs`: of loads without an id there. `is_going`: whether we sent that service away a short time ago.
+    `env_of` is asked of loads that nothing else tells. `is_going`: whether we sent that service away a short time ago.
     """
     sent = sorted((load for load in ledger if load.sent), key=lambda load: not load.ours)
     left, found = list(seen), {}
@@ -34,8 +29,8 @@ def pair(
             left.remove(service)
     alike: dict[tuple[str, Env], list[LoadRow]] = defaultdict(list)
     for load in sent:
-        if load.ours and load.id not in found and is_unnamed(load):
-            alike[load.package_id, envs.get(load.id, frozenset())].append(load)
+        if load.ours and load.id not in found and not load.facility_id:
+            alike[load.package_id, env_of(load)].append(load)
     for (package_id, env), rivals in alike.items():
         fits = [one for one in left if _is_like(one, package_id, env) and not is_going(one)]
         if len(fits) <= len(rivals):  # more: some are another's, and nobody can tell which

@@ -88,7 +88,7 @@ class Cap:
         services = _part(faults, lambda: self._services(peer))
         tasks = _part(faults, lambda: self._tasks.listing(peer, known))
         of = {one.facility_id: one.package_id for one in services or ()}
-        info = infos_of(peer.code, _plain(state.basic_info), _plain(state.ops_info), of)
+        info = infos_of(peer.code, _plain(state.basic_info), _plain(state.ops_info), of, peer.usage_unit)
         return Observed(info=info, packages=packages, services=services, tasks=tasks, faults=tuple(faults))
 
     def _state(self, peer: Peer) -> Any:

@@ -19,6 +19,9 @@ from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
 from acsmpd.store.transfers import Transfers
 
+PROGRAM_SECONDS = 60.0
+"""How long a device that was sent the executable of a package may go without taking any of it."""
+
 
 class Manager(Protocol):
     """One duty of the engine. Short, any order, talks to the others only through the store."""
@@ -81,6 +84,14 @@ class Core:
     sent_away: dict[tuple[str, str, str], float] = field(default_factory=dict)
     """(computility, kind, its id there) -> monotonic moment it took our word to unload or delete it"""
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    def program_age(self, copy_id: int, now: float) -> float:
+        """Seconds since a device was sent the executable of a package, or took a block of it; endless before that."""
+        sent = self.touched.get(f"program:{copy_id}")
+        if sent is None:
+            return float("inf")
+        transfer = self.transfers.of(copy_id)
+        return now - max(sent, transfer.at if transfer else sent)
 
     def wake(self) -> None:
         """Have the engine look at the state soon."""

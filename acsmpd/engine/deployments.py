@@ -18,7 +18,7 @@ from acsmpd.clock import Moment
 from acsmpd.decide import steps
 from acsmpd.decide.backoff import delay_seconds
 from acsmpd.engine import stepwork
-from acsmpd.engine.core import Core, Retries
+from acsmpd.engine.core import PROGRAM_SECONDS, Core, Retries
 from acsmpd.engine.lanes import Job, Lanes
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.restarts import Restarts
@@ -135,6 +135,9 @@ class Deployments:
             old = copy.sent and row["platform_md5"] and row["platform_md5"] != copy.md5
             stale = bool(old and not any(load.sent for load in loads))
             rung = steps.next_for_copy(copy, known.get(copy.device), in_use=in_use, stale=stale)
+            age = self._core.program_age(copy.id, self._core.clock.now().mono)
+            if rung.step == "push_program" and age <= PROGRAM_SECONDS:
+                rung = steps.Rung("", "it is fetching its executable")
             yield Item("copy", str(copy.id), copy.device, copy.attempts, rung)
 
     def _loads(self, tx: Tx, known: dict[str, Device], subject: str | None) -> Iterator[Item]:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import Any
 
 from acsmpd.clock import Moment
 from acsmpd.decide import ownership
-from acsmpd.decide.pairing import is_unnamed, pair
+from acsmpd.decide.pairing import Env, pair
 from acsmpd.decide.placement import events_of
 from acsmpd.decide.steps import LOOKS_BEFORE_REPEAT
 from acsmpd.decide.streams import stream_url_of
 from acsmpd.engine import peers, reflected
-from acsmpd.engine.core import Core
+from acsmpd.engine.core import PROGRAM_SECONDS, Core
 from acsmpd.engine.lanes import Lanes
 from acsmpd.faults import StepFault
 from acsmpd.model import (
+    OWN_PACKAGE_IDS,
     CopyRow,
     Family,
     LoadRow,
@@ -45,9 +47,6 @@ STARTING_SECONDS = 60.0
 
 UNPACKING_SECONDS = 600.0
 """How long a device that fetched a package file may need until it lists it."""
-
-PROGRAM_SECONDS = 60.0
-"""How long a device that was sent the executable of a package may go without taking any of it."""
 
 PROGRAM_TRIES = 8
 """Deliveries of a package and of its executable, before a device that wants the executable still is given up."""
@@ -119,7 +118,8 @@ class Observations:
             peer = peers.peer_of(self._core, tx, code)
             ours = plans.tasks(tx, Task.device == code, Task.task_id != "", Task.instance_id != "")
             known = frozenset(task.task_id for task in ours)
-            pushed = services.pushed_to(tx, code)
+            lists_own = peer is not None and peer.family in OWN_PACKAGE_IDS
+            pushed = services.pushed_to(tx, code) if lists_own else {}
         driver = self._core.drivers.get(peer.family) if peer else None
         if peer is None or driver is None:
             return
@@ -173,7 +173,7 @@ class Observations:
         if package is not None and package.status == 1:
             self._arriving(tx, peer, copy, package, begun)
         elif package is not None:
-            if copy.status != package.status or copy.missing:
+            if copy.status != package.status or copy.missing or copy.lacks_program:
                 services.change_copy(
                     tx, copy.id, status=package.status, error=package.error, missing=0,
                     progress=1.0 if package.status == 3 else package.progress or 0.0, changed_ms=begun.wall_ms,
@@ -191,24 +191,19 @@ class Observations:
     def _arriving(self, tx: Tx, peer: Peer, copy: CopyRow, package: SeenPackage, begun: Moment) -> None:
         """The device lists a file that is not whole yet: it fetches it, or waits for its executable."""
         stuck = copy.wanted and self._unfetched(copy, begun) > self._patience
-        lacks = package.lacks_program and self._program_age(copy, begun) > PROGRAM_SECONDS
+        lacks = package.lacks_program
         if copy.parked and (stuck or copy.status == 1):
             return  # given up or refused: a new wish changes that, or the file, should it come after all
-        if (stuck and not lacks) or (lacks and copy.attempts >= PROGRAM_TRIES):
+        tried = (
+            copy.attempts >= PROGRAM_TRIES and self._core.program_age(copy.id, begun.mono) > PROGRAM_SECONDS
+        )
+        if tried if lacks else stuck:
             self._give_up(tx, peer, copy, begun)
         elif copy.status != 1 or copy.missing or copy.lacks_program != lacks:
             services.change_copy(
                 tx, copy.id, status=1, error="", missing=0, progress=0.0, changed_ms=begun.wall_ms,
                 parked=False, lacks_program=lacks,
             )  # fmt: skip
-
-    def _program_age(self, copy: CopyRow, begun: Moment) -> float:
-        """Seconds since the device was sent the executable alone, or took a block of it; endless before that."""
-        sent = self._core.touched.get(f"program:{copy.id}")
-        if sent is None:
-            return float("inf")
-        transfer = self._core.transfers.of(copy.id)
-        return begun.mono - max(sent, transfer.at if transfer else sent)
 
     @property
     def _patience(self) -> float:
@@ -241,8 +236,9 @@ class Observations:
         if seen.services is None:
             return
         ledger, look = services.loads(tx, Load.device == peer.code), self._reflection(peer, begun)
-        envs = {load.id: _env(services.service(tx, load.service_id)) for load in ledger if is_unnamed(load)}
-        found, left = pair(ledger, seen.services, envs, lambda one: look.left("service", one.facility_id))
+        found, left = pair(
+            ledger, seen.services, partial(_env, tx), lambda one: look.left("service", one.facility_id)
+        )
         for load in ledger:
             if load.sent and not self._touched(f"load:{load.id}", begun):
                 self._service(tx, load, found.get(load.id), begun)
@@ -335,8 +331,9 @@ class Observations:
             plans.change_task(tx, task.id, changed_ms=begun.wall_ms, **values)
 
 
-def _env(service: dict[str, Any] | None) -> frozenset[tuple[str, str]]:
-    """What was given to a service by its caller, which its facility shows again."""
+def _env(tx: Tx, load: LoadRow) -> Env:
+    """What a service was given by its caller, which its facility shows again."""
+    service = services.service(tx, load.service_id)
     return frozenset((one["Name"], one["Value"]) for one in (service["env"] if service else ()))
 
 

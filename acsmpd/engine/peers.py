@@ -31,6 +31,7 @@ def peer_of(core: Core, tx: Tx, code: str) -> Peer | None:
         username=row["username"],
         password=core.sealer.open(sealed) if sealed and row["auth"] == "basic" else "",
         pin=row["pin"],
+        usage_unit=row["usage_unit"],
         via=(core.settings.site_code,),
     )
 

@@ -12,7 +12,18 @@ from acsmpd.decide.placement import candidates
 from acsmpd.decide.scaling import Ground, Member, Use
 from acsmpd.engine.core import Core
 from acsmpd.engine.seating import seats_of
-from acsmpd.model import ONE_SERVICE, Ability, Device, Family, InstanceRow, LoadRow, Policy, Scaling, Seat
+from acsmpd.model import (
+    ONE_SERVICE,
+    OWN_REPLICAS,
+    Ability,
+    Device,
+    Family,
+    InstanceRow,
+    LoadRow,
+    Policy,
+    Scaling,
+    Seat,
+)
 from acsmpd.store import devices, foreign, packages, plans, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy, Instance, Load, Task
@@ -184,7 +195,10 @@ def _local_ground(core: Core, tx: Tx, group: Group, numbers: Counter[str]) -> li
 
 
 def members(tx: Tx, group: Group, known: dict[str, Device]) -> list[Member]:
-    """Replicas that could go: not those an instance is pinned to, nor those that carry tasks of somebody else's."""
+    """Replicas that could go: not those an instance is pinned to, nor those that carry tasks of somebody else's.
+
+    Nor those of a platform that keeps replicas itself: what an operator loaded there is several of them at once.
+    """
     ours, named = services.used_streams(tx), _pinned_loads(tx)
     replica = {
         row["id"]: row["replica"]
@@ -198,7 +212,8 @@ def members(tx: Tx, group: Group, known: dict[str, Device]) -> list[Member]:
     for order, load in enumerate(group.loads):
         seat = seats[load.id]
         of_many = known[seat.device].family is Family.LOCAL
-        kept = seat.load_id in named or seat.used > ours.get(seat.load_id, 0)
+        of_platform = known[seat.device].family in OWN_REPLICAS
+        kept = of_platform or seat.load_id in named or seat.used > ours.get(seat.load_id, 0)
         first = of_many and (not replica[seat.load_id] or replica[seat.load_id] != last[seat.service_id])
         if not kept and not first:
             found.append(

@@ -266,8 +266,6 @@ def mark_sent(tx: Tx, item: Item, now_ms: int) -> dict[str, Any]:
                 "md5": md5,
                 "lacks_program": False,
             }
-        elif step == "push_program":
-            values |= {"lacks_program": False}
         before = services.copies(tx, Copy.id == int(item.subject))
         change(tx, item, **values)
         held = [

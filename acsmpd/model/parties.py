@@ -35,6 +35,9 @@ OWN_REPLICAS = (Family.CAP,)
 HAS_HOSTS = (Family.CAP,)
 """Families of several hosts, on one of which a service may be wanted."""
 
+OWN_PACKAGE_IDS = (Family.CAP,)
+"""Families that may list packages by ids of their own: they are known by name and version then."""
+
 NO_FAILOVER = (Family.CAP,)
 """Families whose work stays where it is: a cut line to a site must not double it (conventions section 11)."""
 
@@ -52,6 +55,7 @@ class Peer(Struct, frozen=True, kw_only=True):
     password: str = ""
     pin: str | None = None  # SHA-256 of the peer's certificate, hex
     via: tuple[str, ...] = ()  # site codes this call has passed, ours last
+    usage_unit: str = "auto"  # what its status means by use: auto | amount | percent | fraction
     trusted: bool = False  # an engine of our own on loopback: the egress policy is not asked
 
     def __repr__(self) -> str:

@@ -134,6 +134,7 @@ AlgoPackageRunStatus = Literal["RUNNING", "STOPPED"]
 CapPackageStatus = Literal[0, 1, 2, 3, 4]
 ExecFileType = Literal["image", "artifact"]
 EngineFileType = Literal["Engine", "FilePackage"]
+UsageUnit = Literal["auto", "amount", "percent", "fraction"]
 Family = Literal["cad", "cap", "ccp", "edge", "direct", "local", "none"]
 
 

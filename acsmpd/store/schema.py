@@ -635,6 +635,7 @@ wait are looked for in every pass, among all that were answered."""
 
 PLATFORMS = """
 ALTER TABLE "copy" ADD COLUMN "lacks_program" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "computility" ADD COLUMN "usage_unit" VARCHAR(255) NOT NULL DEFAULT 'auto';
 ALTER TABLE "service" ADD COLUMN "host" VARCHAR(255) NOT NULL DEFAULT '';
 ALTER TABLE "service" ADD COLUMN "xpu_type" VARCHAR(255) NOT NULL DEFAULT '';
 """

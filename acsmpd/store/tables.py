@@ -39,6 +39,7 @@ class NumberField(AutoField):  # type: ignore[misc]
 
 
 YES, ZERO, EMPTY = SQL("DEFAULT 1"), SQL("DEFAULT 0"), SQL("DEFAULT ''")
+AUTO = SQL("DEFAULT 'auto'")
 """What a column that a later schema added holds in the rows of before."""
 
 
@@ -133,6 +134,9 @@ class Computility(Table):
     info = JsonField(null=True)
     observed_ms = BigIntegerField(null=True)
     created_ms = BigIntegerField()
+    usage_unit = CharField(
+        default="auto", constraints=[AUTO]
+    )  # of a platform's status: auto amount percent fraction
 
 
 class Token(Table):

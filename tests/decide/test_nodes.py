@@ -74,6 +74,15 @@ def test_percentages_of_one_node_are_percentages_of_all() -> None:
     assert (infos[1]["MemoryUsed"], infos[1]["DiskUsed"]) == (128.0, 1.4)
 
 
+@pytest.mark.parametrize(
+    ("unit", "cpu", "memory"), [("amount", 0.0312, 0.5), ("percent", 0.005, 1.28), ("fraction", 0.5, 128.0)]
+)
+def test_a_unit_that_was_chosen_counts(unit: str, cpu: float, memory: float) -> None:
+    """Half of everything, or very little of it: no number tells."""
+    [found] = infos_of(CODE, [NODE], [{**OPS, "CpuUse": 0.5, "MemoryUse": 0.5}], {}, unit)
+    assert (found["CpuUtilization"], found["MemoryUsed"]) == (cpu, memory)
+
+
 def test_uses_are_joined_by_address_then_by_name() -> None:
     basic = [
         {**NODE, "Ip": "a", "HostName": "x"},

@@ -28,7 +28,9 @@ def shown(facility_id: str, package_id: str = "p", **more: Any) -> SeenService:
 def paired(
     ledger: list[LoadRow], seen: list[SeenService], envs: dict[str, Env] | None = None, going: str = ""
 ) -> tuple[dict[str, str], list[str]]:
-    found, left = pair(ledger, seen, envs or {}, lambda one: one.facility_id == going)
+    found, left = pair(
+        ledger, seen, lambda one: (envs or {}).get(one.id, frozenset()), lambda one: one.facility_id == going
+    )
     return {key: one.facility_id for key, one in found.items()}, [one.facility_id for one in left]
 
 
@@ -86,7 +88,7 @@ SEEN = st.lists(
 
 @given(LOADS, SEEN)
 def test_no_service_is_two_loads_and_none_is_lost(ledger: list[LoadRow], seen: list[SeenService]) -> None:
-    found, left = pair(ledger, seen, {}, lambda _: False)
+    found, left = pair(ledger, seen, lambda _: frozenset(), lambda _: False)
     taken = [one.facility_id for one in found.values()]
     assert sorted([*taken, *(one.facility_id for one in left)]) == sorted(one.facility_id for one in seen)
     by_id = {one.id: one for one in ledger}

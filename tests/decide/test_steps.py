@@ -35,6 +35,18 @@ SILENT = ("", "forget")
         ({"sent": False, "status": 1}, True, False, "push", ""),
         ({"status": 1}, False, False, "", ""),  # the device is fetching it
         ({"status": 2}, False, False, "push", ""),  # it failed to
+        ({"status": 1, "lacks_program": True}, True, False, "push_program", ""),
+        ({"status": 1, "lacks_program": True}, False, True, "push", ""),
+        ({"status": 1, "lacks_program": True, "missing": 2}, False, False, "push", ""),
+        ({"status": 1, "lacks_program": True, "wanted": False}, False, False, "delete_copy", ""),
+        (
+            {"status": 1, "lacks_program": True, "parked": True},
+            False,
+            False,
+            "",
+            "refused; waits for a new wish",
+        ),
+        ({"status": 3, "lacks_program": True}, False, False, "", ""),
         ({"status": 3}, True, False, "", ""),
         ({"status": 3}, False, True, "push", ""),  # the platform holds another file by now
         ({"missing": 1}, False, False, "", ""),
@@ -63,6 +75,13 @@ def test_the_rung_for_a_package_file(
         ({"sent": False, "status": "INIT"}, copy(), 0, "load", ""),
         ({"sent": False, "status": "INIT"}, copy(status=1), 0, "load", ""),
         ({"sent": False}, None, 0, "", "the package file is not on the device yet"),
+        (
+            {"sent": False},
+            copy(status=1, lacks_program=True),
+            0,
+            "",
+            "the package is on the device, its executable is not yet",
+        ),
         ({"sent": False}, copy(sent=False), 0, "", "the package file is not on the device yet"),
         ({"sent": False}, copy(missing=2), 0, "", "the package file is not on the device yet"),
         ({"sent": False}, copy(status=2, error="404"), 0, "", "the package file did not arrive: 404"),

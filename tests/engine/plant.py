@@ -23,6 +23,7 @@ from acsmpd.model import (
     PauseTask,
     Peer,
     Push,
+    PushProgram,
     ResumeTask,
     SeenPackage,
     SeenService,
@@ -63,6 +64,7 @@ class Plant:
         self.after: defaultdict[str, list[Answer]] = defaultdict(list)
         self.seeing: Callable[[], None] = lambda: None  # called between the reading and the answer
         self.tells_id = True
+        self.takes_programs = True
         self.starts_as = "RUNNING"
         self._with_ids = with_ids
         self._numbers = itertools.count(1)
@@ -123,6 +125,9 @@ class Plant:
         match step:
             case Push():
                 box.packages[step.package_id] = SeenPackage(package_id=step.package_id)
+            case PushProgram():
+                if self.takes_programs:
+                    box.packages[step.package_id] = SeenPackage(package_id=step.package_id)
             case DeleteCopy():
                 return Outcome(gone=box.packages.pop(step.package_id, None) is None)
             case Load():

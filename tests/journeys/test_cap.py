@@ -144,6 +144,19 @@ def test_what_was_preset_as_a_cap_registers_as_it_will(tmp_path: Path) -> None:
         assert (shown["Family"], len(shown["Info"]["DeviceInfos"])) == ("cap", 2)
 
 
+def test_what_it_means_by_use_is_chosen(site: Site, cap: FakeCap) -> None:
+    """The fake uses 6 of 16 processors; as a percentage that is little."""
+    path = f"/ACSMP/Computility/{cap.code}"
+    shown = site.until(path, lambda found: "Info" in found)
+    assert (shown["UsageUnit"], shown["Info"]["DeviceInfos"][0]["CpuUtilization"]) == ("auto", 0.375)
+    assert site.client.fine("PUT", path, {"UsageUnit": "percent"})["UsageUnit"] == "percent"
+    site.until(path, lambda found: found["Info"]["DeviceInfos"][0]["CpuUtilization"] == 0.06)
+    refused(site.client.put(path, {"UsageUnit": "pounds"}), 400, 40001, "$.UsageUnit")
+    refused(site.client.put(path, {"Family": "cad", "UsageUnit": "amount"}), 400, 40001, "$.UsageUnit")
+    shown = site.client.fine("GET", path)
+    assert (shown["UsageUnit"], shown["Family"]) == ("percent", "cap")
+
+
 # --- one service for each wish ----------------------------------------------------------------------------------------
 
 

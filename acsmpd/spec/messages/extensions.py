@@ -25,6 +25,7 @@ from acsmpd.spec.scalars import (
     Text128,
     Text256,
     Text1024,
+    UsageUnit,
 )
 
 KeyName = Annotated[
@@ -157,7 +158,10 @@ class Location(Message, kw_only=True):
 
 
 class ComputilityUpdateRequest(Message, kw_only=True):
-    """PUT /ACSMP/Computility/<Code>: any of these; absent = unchanged. Username, Address pick the claim."""
+    """PUT /ACSMP/Computility/<Code>: any of these; absent = unchanged. Username, Address pick the claim.
+
+    UsageUnit: what a central analysis platform means by CpuUse, XpuUse, MemoryUse and DiskUsed (Part 4 table H.3).
+    """
 
     name: Text256 | None = None
     organisation: Text256 | None = None
@@ -170,6 +174,7 @@ class ComputilityUpdateRequest(Message, kw_only=True):
     pin: Sha256Hex | None = None
     capabilities: list[Text256] | None = None
     stream_limit: Natural | None = None
+    usage_unit: UsageUnit | None = None
     maintenance: bool | None = None
     approved: bool | None = None
     enabled: bool | None = None
@@ -207,6 +212,7 @@ class Computility(Message, kw_only=True):
     pin: str | None = None
     capabilities: list[str] | None = None
     stream_limit: Int64 | None = None
+    usage_unit: UsageUnit | None = None
     maintenance: bool | None = None
     approved: bool | None = None
     enabled: bool | None = None
