@@ -222,6 +222,24 @@ def test_a_replica_that_carries_the_task_of_somebody_else_stays(scaled: Bench) -
     assert loads(scaled) == [OTHER]
 
 
+def test_the_service_of_a_platform_stays(scaled: Bench) -> None:
+    """What an operator loaded there may be several replicas at once; another goes in its place."""
+    scaled.device(THIRD, family="cap")
+    scaled.load("load-3", THIRD)
+    go(scaled, 20)
+    assert loads(scaled) == [CODE, THIRD]
+    go(scaled, 6, 61)
+    assert loads(scaled) == [THIRD]
+    assert "unload" not in scaled.plant.told(THIRD)
+
+
+def test_a_platform_is_given_no_replica_by_itself(scaled: Bench) -> None:
+    scaled.device(THIRD, family="cap")
+    want(scaled, 5)
+    go(scaled, 12)
+    assert loads(scaled) == [CODE, OTHER]
+
+
 def test_what_an_operator_loads_has_a_cool_down_to_be_used(scaled: Bench) -> None:
     scaled.load("load-2", OTHER)
     go(scaled, 20)
