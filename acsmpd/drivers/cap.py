@@ -266,9 +266,10 @@ class Cap:
         return Outcome(facility_id=str(getattr(data, "algo_service_id", None) or ""))
 
     def _clear_away(self, peer: Peer, service_id: str) -> None:
+        """Sure to be gone, or nothing is loaded yet: asking for it again does no harm."""
         try:
             self._remove(peer, "cap.delete_algo_service", AlgoServiceID=service_id)
-        except Permanent as fault:
+        except (Permanent, Unknown) as fault:
             raise Temporary(f"the failed service cannot be cleared away: {fault.message}") from fault
 
     def _unload(self, peer: Peer, step: Unload) -> Outcome:

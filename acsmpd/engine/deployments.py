@@ -23,7 +23,7 @@ from acsmpd.engine.lanes import Job, Lanes
 from acsmpd.engine.outcomes import Recorder
 from acsmpd.engine.restarts import Restarts
 from acsmpd.engine.stepwork import Item
-from acsmpd.faults import Fault, Permanent, StepFault, Temporary
+from acsmpd.faults import Fault, Permanent, StepFault, Temporary, Unknown
 from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Load, Outcome, Step, Unload
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
@@ -230,10 +230,10 @@ class Deployments:
             self._core.touched.pop(f"program:{item.subject}", None)
         result = self._call(item, *prepared)
         ended = self._core.clock.now().mono
-        if isinstance(result, Outcome):
-            if item.rung.step == "push_program":
-                self._core.touched[f"program:{item.subject}"] = ended
-            self._note_leaving(item.device, prepared[1], ended)
+        if isinstance(result, Outcome) and item.rung.step == "push_program":
+            self._core.touched[f"program:{item.subject}"] = ended
+        if isinstance(result, (Outcome, Unknown)):
+            self._note_leaving(item.device, prepared[1], ended, sure=isinstance(result, Outcome))
         self._core.touched.update({item.key: ended, f"device:{item.device}": ended})
         outcome = Ended(intent, item, result, then)
         try:
@@ -266,14 +266,16 @@ class Deployments:
                 if not stays:
                     self._unwritten.popleft()
 
-    def _note_leaving(self, device: str, step: Step, now: float) -> None:
+    def _note_leaving(self, device: str, step: Step, now: float, *, sure: bool) -> None:
         """A device may take its time to let go of what it was told to: it is not somebody else's for that."""
         away = self._core.sent_away
         match step:
+            case Load() if step.facility_id:
+                away[device, "service", step.facility_id] = now  # it went before the new one was asked for
+            case _ if not sure:
+                return
             case Unload():
                 away[device, "service", step.facility_id or step.package_id] = now
-            case Load() if step.facility_id:
-                away[device, "service", step.facility_id] = now
             case DeleteCopy():
                 away[device, "package", step.package_id] = now
             case DeleteTask():

@@ -198,7 +198,8 @@ class Observations:
             copy.attempts >= PROGRAM_TRIES and self._core.program_age(copy.id, begun.mono) > PROGRAM_SECONDS
         )
         if tried if lacks else stuck:
-            self._give_up(tx, peer, copy, begun)
+            wants = f"accepted, but its executable is wanted still after {copy.attempts} deliveries"
+            self._give_up(tx, peer, copy, begun, wants if lacks else "")
         elif copy.status != 1 or copy.missing or copy.lacks_program != lacks:
             services.change_copy(
                 tx, copy.id, status=1, error="", missing=0, progress=0.0, changed_ms=begun.wall_ms,
@@ -219,9 +220,9 @@ class Observations:
         )
         return begun.mono - max(signs)
 
-    def _give_up(self, tx: Tx, peer: Peer, copy: CopyRow, begun: Moment) -> None:
+    def _give_up(self, tx: Tx, peer: Peer, copy: CopyRow, begun: Moment, text: str = "") -> None:
         """Accepted, but it never came (contract G4-CAD-03). Should it come after all, that counts."""
-        text = f"accepted, but not fetched within {self._patience:g} s"
+        text = text or f"accepted, but not fetched within {self._patience:g} s"
         services.change_copy(tx, copy.id, status=2, parked=True, error=text, changed_ms=begun.wall_ms)
         said = f"push on computility {peer.code}: package {copy.package_id} was {text}"
         alarms.raise_alarm(tx, STEP_REFUSED, f"copy:{copy.id}", said, begun.wall_ms)

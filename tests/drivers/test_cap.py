@@ -517,6 +517,18 @@ def test_a_failed_service_that_does_not_go_is_not_replaced(stage: Stage, cap: Fa
     assert list(cap.services) == [loaded]
 
 
+def test_a_failed_service_that_may_have_gone_is_asked_to_go_again(
+    stage: Stage, cap: FakeCap, loaded: str
+) -> None:
+    cap.fail_service(loaded)
+    cap.drop_answer(operation="delete_algo_service")
+    with pytest.raises(Temporary, match="cannot be cleared away"):
+        stage.load(facility_id=loaded)
+    assert len(cap.asked("create_algo_service")) == 1
+    again = stage.load(facility_id=loaded)
+    assert list(cap.services) == [again]
+
+
 def test_a_service_nobody_knows_yet_is_not_unloaded(stage: Stage, cap: FakeCap, loaded: str) -> None:
     with pytest.raises(Temporary, match="is being looked for"):
         stage.perform(Unload(load_id="l", service_id="s", package_id=PACKAGE, facility_id=""))

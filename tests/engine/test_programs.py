@@ -73,7 +73,9 @@ def test_it_is_not_sent_for_ever(works: Bench) -> None:
     copy = works.the_copy()
     assert (copy["status"], copy["parked"]) == (2, True)
     assert programs(works) == 7
-    assert [kind for kind, *_ in works.alarms()] == ["step_refused"]
+    [(kind, _, text)] = works.alarms()
+    words = "accepted, but its executable is wanted still after 8 deliveries"
+    assert (kind, copy["error"], text.endswith(words)) == ("step_refused", words, True)
     works.run(20, 60)
     assert programs(works) == 7
     works.plant.takes_programs = True

@@ -318,6 +318,21 @@ def test_a_failed_service_is_replaced_not_doubled(site: Site, cap: FakeCap) -> N
     assert [one["AlgoServiceID"] for one in services_on(site, cap)] == [service]
 
 
+@pytest.mark.parametrize("row", ["delete_algo_service", "create_algo_service"])
+def test_a_failed_service_is_replaced_once_though_an_answer_is_lost(
+    site: Site, cap: FakeCap, row: str
+) -> None:
+    service = load(site, cap)
+    failed = only(cap).service_id
+    cap.drop_answer(times=1, operation=row)
+    cap.fail_service(failed)
+    wait_until(lambda: cap.services and failed not in cap.services, what="another in its place")
+    runs(site, cap, service)
+    looks(cap)
+    assert (len(cap.services), len(cap.asked("create_algo_service"))) == (1, 2)
+    assert [one["AlgoServiceID"] for one in services_on(site, cap)] == [service]
+
+
 def test_a_service_that_is_gone_is_loaded_again(site: Site, cap: FakeCap) -> None:
     service = load(site, cap)
     plan = start(site)
