@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from acsmpd import faults
-from acsmpd.packages import executable
-from acsmpd.packages.executable import KEPT, Executables, place_of
+from acsmpd.packages import takeout
+from acsmpd.packages.executable import KEPT, Executables, ProgramFile, place_of
 from tests.support.packaging import PACKAGE_ID, make_package, md5_of, write_tar
 
 ABILITY = {"code": "A-1", "name": "a", "data_type": "ALERT", "task_types": ["VIDEO_REALTIME"]}
@@ -38,7 +38,7 @@ def image(folder: Path, top: str = "", **about: str) -> Path:
     return path
 
 
-def made(folder: Path, package: Path) -> tuple[executable.ProgramFile, Path]:
+def made(folder: Path, package: Path) -> tuple[ProgramFile, Path]:
     found = Executables(folder).make(PACKAGE_ID, package, md5_of(package))
     return found, place_of(folder, PACKAGE_ID, md5_of(package))
 
@@ -76,7 +76,7 @@ def test_what_is_no_package_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executable, "free_bytes", lambda _folder: 10)
+    monkeypatch.setattr(takeout, "free_bytes", lambda _folder: 10)
     with pytest.raises(faults.NoSpace, match="10 free"):
         made(tmp_path / "made", make_package(tmp_path))
     assert list((tmp_path / "made").iterdir()) == []
