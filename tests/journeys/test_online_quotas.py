@@ -75,11 +75,14 @@ class Signing(FakeCad):
     """Its engine signs in at the server before a stream runs, as real ones do."""
 
     server: AuthServerProcess | None = None
+    signed = 0
 
     def _create(self, asked: AlgoTaskCreateRequest) -> dict[str, Any]:
-        if self.server is not None:
-            self.server.streams(CAPABILITY, len(self.tasks) + 1, holder="we")
-        return super()._create(asked)
+        with self._lock:  # tasks come two at a time
+            self.signed += 1
+            if self.server is not None:
+                self.server.streams(CAPABILITY, self.signed, holder="we")
+            return super()._create(asked)
 
 
 def test_what_others_use_at_the_server_counts_and_what_it_counts_of_ours_counts_once(
