@@ -224,9 +224,7 @@ class Cap:
             algo_file_package_id=step.package_id,
             md5=step.md5,
             url=step.url,
-            auth_address=step.auth_address,
-            license_file=step.license_url,
-        )
+        )  # who authorises it is told at the load: the table has no word for it (X-LICENCE)
         self._wire.call(BY_ID["cap.push_algo_file_package"], peer, message)
         return Outcome()
 

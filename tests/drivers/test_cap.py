@@ -140,7 +140,7 @@ SENT: dict[str, tuple[Any, tuple[str, str, Any]]] = {
     "push of a package that needs authorisation": (
         Push(package_id=PACKAGE, url="https://xx/xx.tar", path="", md5="a" * 32, auth_address="h:1", license_url="u"),
         ("POST", "/CAP/AlgoFilePackages",
-         example("push_algo_file_package", MD5="a" * 32, AuthAddress="h:1", LicenseFile="u")),
+         example("push_algo_file_package", MD5="a" * 32)),  # it is told at the load (X-LICENCE)
     ),
     "delete a package": (DeleteCopy(package_id=PACKAGE), ("DELETE", f"/CAP/AlgoFilePackages/{PACKAGE}", None)),
     "load": (
