@@ -24,7 +24,7 @@ def quota(platform: Platform, call: Call) -> Reply:
     """Afresh; while the server does not answer what it said last, with its age and a word of why."""
     code = call.path["AlgoDefCode"]
     with platform.store.read() as tx:
-        package = _package(tx, code)
+        package = holder_of(tx, code)
         if not needs_authorisation(package["manifest"]):
             used = streams_of(authorised(tx, call.now.wall_ms), code)
             return Reply(AuthQuota(algo_def_code=code, quota_used=used, quota_total=UNDECLARED))
@@ -45,7 +45,8 @@ def quota(platform: Platform, call: Call) -> Reply:
     return _last(platform, server["id"], code, _fault(server, answer, _patience_seconds(platform)))
 
 
-def _package(tx: Tx, code: str) -> Row:
+def holder_of(tx: Tx, code: str) -> Row:
+    """The package that has the capability. Raises NotFound."""
     holder = packages.holders(tx, [code]).get(code)
     package = packages.get(tx, holder["id"]) if holder else None
     if package is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acsmpd import faults
+from acsmpd.api.authquotas import holder_of
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between
 from acsmpd.api.platform import Platform
@@ -17,7 +18,7 @@ from acsmpd.spec import times
 from acsmpd.spec.json_text import decode
 from acsmpd.spec.messages import licenses as messages
 from acsmpd.spec.messages.authservers import AuthQuota
-from acsmpd.store import licences, packages
+from acsmpd.store import licences
 from acsmpd.store.database import Tx
 from acsmpd.store.quotas import authorised
 from acsmpd.store.tables import License as Row
@@ -129,10 +130,7 @@ def quota(platform: Platform, call: Call) -> AuthQuota:
     """Table 39, over all licences of the capability's provider, whatever the computility."""
     code = call.path["AlgoDefCode"]
     with platform.store.read() as tx:
-        holder = packages.holders(tx, [code]).get(code)
-        package = packages.get(tx, holder["id"]) if holder else None
-        if package is None:
-            raise faults.NotFound(f"no capability {code}")
+        package = holder_of(tx, code)
         known = authorised(tx, call.now.wall_ms)
         used = quotas.licensed_streams(known, package["provider"], code)
     source, needs = known.sources.get(package["provider"]), needs_authorisation(package["manifest"])
