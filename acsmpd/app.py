@@ -196,7 +196,8 @@ class App:
         waiting = waiting_within(settings.server.threads)
         return Platform(
             settings=settings, store=self.store, clock=self.clock, zone=settings.site.zone,
-            presence=self.presence, transfers=self.transfers, sealer=core.sealer, signer=core.signer,
+            presence=self.presence, transfers=self.transfers, traffic=core.traffic, sealer=core.sealer,
+            signer=core.signer,
             sm2=sm2.load_or_create(self._data / "keys"), gate=sm2.DecryptGate(waiting=waiting), throttle=Throttle(),
             scrypt=ScryptGate(waiting), unknown_tokens=RateLimit(), egress=self._egress, limits=self._limits,
             intake=self._intake,

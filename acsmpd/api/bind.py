@@ -120,6 +120,9 @@ def _rule(row: Operation, uri: str) -> str:
 
 View = Callable[..., flask.Response]
 
+PEOPLE = ("person", "key", "upstream")
+"""Callers for whom work that has time steps aside."""
+
 
 def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
     def view(**path: str) -> flask.Response:
@@ -134,6 +137,8 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
             caller = shown or caller
             row, raw = _choose(rows, request)
             caller = access.allow(row.access, shown, address)
+            if caller.kind in PEOPLE:
+                platform.traffic.seen(now.mono)
             if row.planned:
                 raise faults.Planned(f"{row.method} {row.uri} is planned and not served yet")
             message = _message(platform, row, raw, request)
@@ -160,6 +165,8 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
                 "something unforeseen went wrong; the log has it under this RequestID"
             )
             response, code = answers.failure(platform, row, unforeseen, request_id), unforeseen.code
+        if caller.kind in PEOPLE:
+            platform.traffic.seen(platform.clock.now().mono)
         audit.note(row, caller, reply.object or claimed or _object(path), code, request_id)
         return response
 

@@ -22,6 +22,7 @@ from acsmpd.security.throttle import RateLimit, Throttle
 from acsmpd.settings import Settings
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
+from acsmpd.store.traffic import Traffic
 from acsmpd.store.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Platform:
     ready: Callable[[], list[str]]
     stopping: threading.Event
     waiters: threading.BoundedSemaphore
+    traffic: Traffic = field(default_factory=Traffic)
     result_posts: RateLimit = field(
         default_factory=lambda: RateLimit(what="results a second of this instance")
     )

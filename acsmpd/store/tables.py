@@ -441,6 +441,14 @@ class Picture(Table):
     created_ms = BigIntegerField(index=True)
 
 
+class Tally(Table):
+    """How many rows there are, and their size; triggers keep it. `results`, `pictures`, `to <destination>`."""
+
+    name = CharField(primary_key=True)
+    number = IntegerField()
+    size = BigIntegerField()
+
+
 class Delivery(Table):
     """The durable outbox: one result for one address, in order per destination, at least once."""
 
@@ -686,7 +694,7 @@ class Schema(Table):
 
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
-    Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
-    Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
+    Task, Intent, ForeignTask, Ask, Result, Picture, Tally, Delivery, Person, ApiKey, Audit, Alarm, Upstream,
+    UpstreamToken, Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
     License, AuthQuota,
 )  # fmt: skip

@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.harness import ROOT, Void
 
-NAMES = ("keepalive", "search", "storm", "upload", "download", "idle", "schedule", "instances")
+NAMES = ("keepalive", "search", "storm", "upload", "download", "idle", "schedule", "instances", "relay")
 
 
 def main() -> int:

@@ -45,6 +45,7 @@ _WORDS = {
             create_schedule_policy update_schedule_policy delete_schedule_policy create_rollout
             delete_rollout pause_rollout resume_rollout create_evaluation delete_evaluation
             create_pipeline update_pipeline delete_pipeline import_media_file delete_media_file
+            replay_results
     """,
     Access.ADMIN: """
         acsmp: register_auth_server delete_auth_server update_auth_server import_license delete_license
