@@ -135,7 +135,7 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
         xpu_index=tuple(card.index for card in cards.cards) if cards else (),
         xpu_type=cards.cards[0].type if cards else node.xpu_type,
         card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),
-        replicas=service["replicas"],
+        replicas=services.replicas_by(tx, load, service),
         host=node.host,
         facility_id=load.facility_id,
     )

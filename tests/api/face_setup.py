@@ -116,9 +116,7 @@ class Face:
         now = self.platform.clock.now().wall_ms
         with self.store.write() as tx:
             asks.change(tx, ask["id"], now, state="done", answer={"AlgoFilePackageID": package_id})
-            services.want_copy(
-                tx, package_id, self.platform.local_code, now, asked=True, origin=given["Origin"]
-            )
+            services.want_copy(tx, package_id, given["Device"], now, asked=True, origin=given["Origin"])
         return package_id
 
     def failed(self, ask: dict[str, Any], code: int, message: str) -> None:

@@ -66,6 +66,8 @@ _WORDS = {
         cad: get_device_status push_algo_file_package delete_algo_file_package install_algo_package
             uninstall_algo_package list_algo_packages get_algo_package create_algo_task update_algo_task
             delete_algo_task resume_algo_task pause_algo_task search_algo_tasks get_algo_task
+    """,
+    Access.SITE_FACE: """
         cap: get_cap_status push_algo_file_package delete_algo_file_package search_algo_file_packages
             get_algo_file_package push_exec_file create_algo_service delete_algo_service
             search_algo_services get_algo_service create_algo_task update_algo_task delete_algo_task

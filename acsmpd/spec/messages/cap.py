@@ -47,7 +47,10 @@ __all__ = [
 
 
 class BasicInfo(Message, kw_only=True):
-    """Table H.2: one node. Disk may be TB, as the example reads (X-CAP-UNITS)."""
+    """Table H.2: one node. Disk may be TB, as the example reads (X-CAP-UNITS).
+
+    ComputilityCode and State are additions: which computility of the site it is, and whether that is there.
+    """
 
     ip: Text50 = field(name="Ip")
     host_name: Text128
@@ -58,6 +61,8 @@ class BasicInfo(Message, kw_only=True):
     memory: float
     disk: float
     os: Text20
+    computility_code: Text20 | None = None
+    state: Text20 | None = None
 
 
 class XpuUseDetail(Message, kw_only=True):
@@ -80,10 +85,11 @@ class OpsInfo(Message, kw_only=True):
 
 
 class CAPStatusData(Message, kw_only=True):
-    """Data of H.1: two lists joined by Ip and HostName."""
+    """Data of H.1: two lists joined by Ip and HostName. UsageUnit is an addition: what uses are (X-CAP-UNITS)."""
 
     basic_info: list[BasicInfo]
     ops_info: list[OpsInfo]
+    usage_unit: Text20 | None = None
 
 
 class CAPStatusResponse(Envelope, kw_only=True):
