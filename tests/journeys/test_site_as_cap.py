@@ -1,4 +1,4 @@
-"""Two acsmpds: the upper is the platform, the lower a CAP of it with two CADs below, by the published standard alone."""
+"""Two acsmpds: the upper is the platform, the lower a CAP of it with two CADs below, by the standard alone."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def start(line: Line, number: int = 1) -> int:
 
 def test_a_job_goes_through_the_site_to_its_devices_and_back(line: Line, tmp_path: Path) -> None:
     upper, lower, cads = line
-    upper.until(f"/ACSMP/Computility/{LOWER}", lambda d: len(d["Info"]["DeviceInfos"]) == 2)
+    upper.until(f"/ACSMP/Computility/{LOWER}", lambda d: len(d.get("Info", {}).get("DeviceInfos", ())) == 2)
     service = loaded(line, tmp_path, Replicas=2)
     assert all(len(cad.asked("install_algo_package")) == 1 for cad in cads)
     plan = start(line, 4)

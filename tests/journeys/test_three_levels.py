@@ -26,11 +26,9 @@ NUMBERED = (
     ENGINE.replace("import http.server", "import itertools, http.server", 1)
     .replace(
         "HELD = {}, {}, threading.Lock(), []",
-        "HELD = {}, {}, threading.Lock(), []\nNUMBERS = itertools.count(1)",
+        "HELD = {}, {}, threading.Lock(), []\nNUMBERS, ME = itertools.count(1), os.urandom(8).hex()",
     )
-    .replace(
-        '"Pts": time.time_ns() // 1000, "DeviceID": ""', '"Pts": next(NUMBERS), "DeviceID": str(os.getpid())'
-    )
+    .replace('"Pts": time.time_ns() // 1000, "DeviceID": ""', '"Pts": next(NUMBERS), "DeviceID": ME')
 )
 """Counts what it reports, and says which process it is."""
 
@@ -69,7 +67,7 @@ def above(url: str, code: str, kind: str, password: Path) -> str:
 
 @pytest.fixture
 def levels(tmp_path: Path) -> Iterator[Levels]:
-    """The city knows the site at one end of the cut line and is known at the other; the boxes have addresses of theirs."""
+    """City and site know each other by the two lines that are cut; the boxes have addresses of their own."""
     assert NUMBERED.count("NUMBERS") == 2
     password = tmp_path / "password"
     password.write_text("Below-Passw0rd-77\n")
@@ -155,7 +153,7 @@ def start(levels: Levels, folder: Path) -> int:
         site.until(f"/ACSMP/Computility/{code}", lambda d: d["State"] == "online", seconds=40)
     city.until(
         f"/ACSMP/Computility/{SITE}",
-        lambda d: d["State"] == "online" and len(d["Info"]["DeviceInfos"]) == 2,
+        lambda d: d["State"] == "online" and len(d.get("Info", {}).get("DeviceInfos", ())) == 2,
         seconds=40,
     )
     package = make_package(folder, program={"engine.py": NUMBERED}, cmd=["/usr/bin/python3", "engine.py"])

@@ -49,15 +49,21 @@ class ThinLine:
             threading.Thread(target=self._join, args=(near,), daemon=True).start()
 
     def _join(self, near: socket.socket) -> None:
+        with self._lock:
+            self._open.add(near)
         self._flows.wait()
+        with self._lock:
+            is_cut = near not in self._open
         try:
+            if is_cut:
+                raise ConnectionError("it was cut before it led anywhere")
             far = socket.create_connection(self._target(), timeout=10)
         except OSError:
             _reset(near)
             return
         far.settimeout(None)
         with self._lock:
-            self._open |= {near, far}
+            self._open.add(far)
         back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
         back.start()
         self._pump(near, far)
@@ -89,6 +95,7 @@ class ThinLine:
                 with contextlib.suppress(OSError):
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     one.shutdown(socket.SHUT_RDWR)
+            self._open.clear()
         self._closed = True
         self._flows.set()
 
