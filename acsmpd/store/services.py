@@ -335,17 +335,17 @@ def card_shares(tx: Tx, code: str) -> list[CardShare]:
 def replicas(tx: Tx) -> dict[str, int]:
     """service id -> replicas that its load stands for, of services with one load and more than one replica."""
     rows = tx.rows(Service.select(Service.id, Service.replicas).where(Service.replicas > 1))
-    several = _on_several(tx) if rows else set()
+    several = on_several(tx) if rows else set()
     return {row["id"]: row["replicas"] for row in rows if row["id"] not in several}
 
 
 def replicas_by(tx: Tx, load: LoadRow, service: dict[str, Any]) -> int:
     """Replicas that a load stands for where the facility keeps them: all, or one of a service with other loads."""
-    several = service["replicas"] > 1 and service["id"] in _on_several(tx, load.service_id)
+    several = service["replicas"] > 1 and service["id"] in on_several(tx, load.service_id)
     return 1 if several else int(service["replicas"])
 
 
-def _on_several(tx: Tx, service_id: str | None = None) -> set[str]:
+def on_several(tx: Tx, service_id: str | None = None) -> set[str]:
     """Services with more than one load that is wanted."""
     query = Load.select(Load.service_id).where(Load.wanted == YES)
     query = query if service_id is None else query.where(Load.service_id == service_id)
