@@ -40,11 +40,22 @@ def load(platform: Platform, call: Call) -> Reply:
     """Record the wish: loads on one node, or spread; a computility that has no package file yet gets it first."""
     asked, sight = call.message, scope.sight_of(platform, call)
     package_id = asked.algo_file_package_id
-    hold(platform, files.HOLD_SECONDS, lambda tx: not scope.is_coming(tx, sight.origin, package_id))
+    hold(platform, files.HOLD_SECONDS, lambda tx: not _is_moving(tx, sight.origin, package_id))
     with platform.store.write() as tx:
         service_id = _loaded(platform, tx, call, sight)
     platform.wake()
     return Reply(cap.AlgoServiceCreateResult(algo_service_id=service_id), object=service_id)
+
+
+def _is_moving(tx: Tx, origin: str, package_id: str) -> bool:
+    """Whether the package is still being fetched, or a service of it unloaded from where that can be."""
+    return scope.is_coming(tx, origin, package_id) or bool(_leaving(tx, package_id))
+
+
+def _leaving(tx: Tx, package_id: str) -> list[str]:
+    """Computilities that are letting go of a service of the package."""
+    going = services.loads(tx, Load.package_id == package_id, Load.wanted == False)
+    return [one.code for one in devices.some(tx, [load.device for load in going]) if one.takes_steps]
 
 
 def _loaded(platform: Platform, tx: Tx, call: Call, sight: Sight) -> str:
@@ -72,6 +83,8 @@ def start_spread(
     """A service whose replicas go where most room is; its AlgoServiceID. ReplicasNotPossible where too few fit."""
     grounds, why = grounds_of(platform, tx, package, wanted.xpu_type, caller, wanted.replicas)
     codes = [ground.device for ground in grounds_for(grounds, wanted.replicas)]
+    if len(codes) < wanted.replicas and _leaving(tx, package["id"]):
+        raise _still_going(package["id"])
     if len(codes) < wanted.replicas:
         reasons = "; ".join(why[:20]) or "no other computility takes services"
         raise faults.ReplicasNotPossible(
@@ -125,11 +138,18 @@ def _standing(tx: Tx, package_id: str, device: Device, wanted: Wanted) -> str:
                 f"a service of package {package_id} runs on node {device.code} for somebody else"
             )
         if not one.wanted:
-            raise faults.Conflict(f"service {one.service_id} of the package is still being unloaded there")
+            raise _still_going(package_id)
         if wanted.env and service["env"] != wanted.env:
             raise faults.Conflict(f"service {one.service_id} of the package runs there with another Env")
         return one.service_id
     return ""
+
+
+def _still_going(package_id: str) -> faults.SlowDown:
+    return faults.SlowDown(
+        f"a service of package {package_id} is still being unloaded; load it again then",
+        retry_after_seconds=5,
+    )
 
 
 # --- table 34 ------------------------------------------------------------------------------------------------

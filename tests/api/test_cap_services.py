@@ -221,6 +221,21 @@ def test_a_service_goes_by_its_id_and_only_the_callers_own(whole: Face) -> None:
     assert whole.ask("DELETE", f"{FILES}/{PACKAGE_ID}").code == 0
 
 
+def test_what_is_still_going_is_waited_for(whole: Face) -> None:
+    """The engine of a CAD takes its time: the caller is told to come again, not that it cannot be."""
+    for code in (SITE_CODE, BELOW, EDGE, SECOND):
+        changes(whole, code, maintenance=True)
+    service = loaded(whole, HostName="first")
+    whole.fine("DELETE", f"{SERVICES}/{service}")
+    assert load(whole, HostName="first").code == 42901
+    assert load(whole).code == 42901
+    changes(whole, FIRST, state="unreachable")
+    assert load(whole).code == 40903, "nobody knows when"
+    changes(whole, FIRST, state="online")
+    whole.drops(whole.loads()[0]["load_id"])
+    assert loaded(whole) != service
+
+
 # --- two platforms, and the site's own people -------------------------------------------------------------------
 
 
