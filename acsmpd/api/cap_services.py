@@ -224,8 +224,14 @@ def _common(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "env": [cap.EnvItem(name=item["Name"], value=item["Value"]) for item in first["env"]],
         "replicas": first["replicas"], "xpu_type": _card(rows), "algo_file_package_id": first["package_id"],
-        "algo_service_id": first["id"],
+        "algo_service_id": first["id"], "last_error": _trouble(rows),
     }  # fmt: skip
+
+
+def _trouble(rows: list[dict[str, Any]]) -> str | None:
+    """What each load that does not run lacks, by computility."""
+    said = [(row["device"], row["error"] or row["copy_error"]) for row in rows if row["status"] != "RUNNING"]
+    return "; ".join(f"{code}: {text}" for code, text in said if text)[:1024] or None
 
 
 def _card(rows: list[dict[str, Any]]) -> str:

@@ -348,7 +348,9 @@ def _seen(record: Any, detail: Any) -> SeenService:
         package_id=str(told("algo_file_package_id") or ""),
         facility_id=str(record.algo_service_id),
         status=status if status in STATUSES else "UNSPECIFIED",
-        error="the platform shows it as failed" if status == "ERROR" else "",
+        error=clean(str(told("last_error") or "the platform shows it as failed"))
+        if status == "ERROR"
+        else "",
         xpu_type=str(told("xpu_type") or ""),
         env=None if env is None else tuple((str(one.name or ""), str(one.value or "")) for one in env),
     )

@@ -18,6 +18,7 @@ from tests.support.packaging import PACKAGE_ID, task_info
 FIRST, SECOND, EDGE, BELOW = (
     "11010000005050000081", "11010000005050000082", "11010000005060000083", "11010000005020000084",
 )  # fmt: skip
+CAMERA = "11010000005050000085"
 FILES, SERVICES, TASKS = "/CAP/AlgoFilePackages", "/CAP/AlgoServices", "/CAP/AlgoTasks"
 URL = f"http://{UPSTREAM_HOST}:8750/package.tar"
 OTHER = TOKENS[OTHER_CODE]
@@ -54,6 +55,10 @@ def site(folder: Path, **overrides: str) -> Iterator[Face]:
                     tx, code, 1, type=kind, family=family.value, ip=address, port=port, approved=True, registered=True,
                     state="online", info=infos,
                 )  # fmt: skip
+            devices.put(
+                tx, CAMERA, 1, type="AI_CAMERA", family=Family.DIRECT.value, ip="10.0.0.85", approved=True,
+                support_services=False, state="online", name="camera",
+            )  # fmt: skip
             for name in TOKENS:
                 upstreams.put(tx, name, 1, state="registered", reason="")
         yield one

@@ -12,6 +12,7 @@ from acsmpd.api import facade_files
 from acsmpd.store import services, upstreams
 from tests.api.cap_setup import (
     BELOW,
+    CAMERA,
     EDGE,
     FILES,
     FIRST,
@@ -56,6 +57,7 @@ def test_every_computility_is_a_node_and_every_host_of_a_cap(face: Face) -> None
     names = {node["HostName"]: node["ComputilityCode"] for node in data["BasicInfo"]}
     assert names == {
         "box": SITE_CODE, "first": FIRST, "second": SECOND, "edge": EDGE, "host-1": BELOW, "host-2": BELOW,
+        "camera": CAMERA,
     }  # fmt: skip
     [first] = [node for node in data["BasicInfo"] if node["HostName"] == "first"]
     assert first == {

@@ -88,6 +88,7 @@ def test_replicas_on_this_box_are_loads_of_one_service(whole: Face) -> None:
     [
         ({"HostName": "nowhere"}, 40401, ["10.0.0.81", "host-1"]),
         ({"HostName": "first", "Replicas": 2}, 40903, ["one replica"]),
+        ({"HostName": "camera"}, 40904, ["only tasks"]),
         ({"HostName": "box", "Replicas": 900}, 40903, ["engines"]),
         ({"Replicas": 1001}, 40903, ["1000"]),
         ({"Replicas": 0}, 40001, ["Replicas"]),
@@ -188,10 +189,25 @@ def test_a_service_is_what_the_best_of_its_loads_is(whole: Face, states: list[st
     service = loaded(whole, Replicas=2)
     for row, state in zip(whole.loads(), states, strict=True):
         whole.becomes(row["load_id"], state)
+    assert "LastError" not in detail(whole, service)
     assert detail(whole, service)["Status"] == told
     for code in (FIRST, SECOND):
         changes(whole, code, state="unreachable")
     assert detail(whole, service)["Status"] == "UNSPECIFIED", "nobody knows"
+
+
+def test_why_a_replica_does_not_run_is_said(whole: Face) -> None:
+    for code in (SITE_CODE, BELOW, EDGE):
+        changes(whole, code, enabled=False)
+    service = loaded(whole, Replicas=2)
+    runs(whole, service)
+    [first, _] = whole.loads()
+    with whole.store.write() as tx:
+        services.change_load(tx, first["load_id"], status="ERROR", error="its engine ended with 1")
+    said = f"{first['device']}: its engine ended with 1"
+    assert (detail(whole, service)["Status"], detail(whole, service)["LastError"]) == ("RUNNING", said)
+    [record] = whole.fine("POST", f"{SERVICES}:search", {})["Records"]
+    assert record["LastError"] == said
 
 
 def test_services_are_listed_by_pages_and_by_package(whole: Face) -> None:

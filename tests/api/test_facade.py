@@ -148,6 +148,13 @@ def test_nobody_without_a_token_and_no_person_without_the_right(box: Face) -> No
     assert "federation" in said.message
 
 
+def test_the_token_of_a_platform_we_are_a_cad_of_opens_nothing_of_the_site(box: Face) -> None:
+    said = box.ask("GET", "/CAP/Status")
+    assert (said.status, said.code) == (200, 40301)
+    assert "/CAD" in said.message
+    assert box.ask("POST", "/CAP/AlgoServices:search", {}).code == 40301
+
+
 def test_a_platform_above_has_no_rights_under_acsmp(box: Face) -> None:
     said = box.ask("POST", "/ACSMP/Tasks/Search", {})
     assert (said.status, said.code) == (403, 40301)

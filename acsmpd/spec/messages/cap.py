@@ -266,7 +266,7 @@ class AlgoServiceSearchRequest(Message, kw_only=True):
 
 
 class AlgoServiceSearchRecord(Message, kw_only=True):
-    """Table J.5. Env is an empty list when there is none. Status is an addition, read when present."""
+    """Table J.5. Env is an empty list when there is none. Status and LastError are additions, read when present."""
 
     env: list[EnvItem]
     replicas: Int64
@@ -274,6 +274,7 @@ class AlgoServiceSearchRecord(Message, kw_only=True):
     algo_file_package_id: Text40
     algo_service_id: Text128
     status: AlgoServiceStatus | None = None
+    last_error: str | None = None
 
 
 class AlgoServiceSearchPage(Message, kw_only=True):
@@ -299,7 +300,7 @@ class AlgoServiceReplicaDetail(Message, kw_only=True):
 
 
 class AlgoService(Message, kw_only=True):
-    """Table J.7. XpuQuota in cards."""
+    """Table J.7. XpuQuota in cards. LastError, an addition: why it does not run."""
 
     env: list[EnvItem] | None = None
     replicas: Int64
@@ -309,6 +310,7 @@ class AlgoService(Message, kw_only=True):
     status: AlgoServiceStatus
     xpu_quota: float
     replicas_detail: list[AlgoServiceReplicaDetail]
+    last_error: str | None = None
 
 
 class AlgoServiceDetailResponse(Envelope, kw_only=True):
