@@ -13,6 +13,7 @@ from typing import Any
 from acsmpd.api.access import Credentials, faces_of
 from acsmpd.api.audit import Audit
 from acsmpd.api.bind import make_app
+from acsmpd.api.chains import Chains
 from acsmpd.api.guarding import make_guard
 from acsmpd.api.platform import Platform
 from acsmpd.api.server import HttpServer
@@ -196,7 +197,8 @@ class App:
         settings, core = self.settings, self._core
         waiting = waiting_within(settings.server.threads)
         return Platform(
-            settings=settings, store=self.store, clock=self.clock, zone=settings.site.zone,
+            settings=settings, store=self.store, chains=Chains(self.store), clock=self.clock,
+            zone=settings.site.zone,
             presence=self.presence, transfers=self.transfers, traffic=core.traffic, sealer=core.sealer,
             signer=core.signer,
             sm2=sm2.load_or_create(self._data / "keys"), gate=sm2.DecryptGate(waiting=waiting), throttle=Throttle(),

@@ -10,6 +10,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acsmpd.api.chains import Chains
 from acsmpd.clock import Clock
 from acsmpd.packages.bytestream import Limits
 from acsmpd.packages.intake import Intake
@@ -54,6 +55,7 @@ class Platform:
 
     settings: Settings
     store: Store
+    chains: Chains
     clock: Clock
     zone: tzinfo
     presence: Presence

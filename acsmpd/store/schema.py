@@ -667,3 +667,8 @@ DELETE FROM "tally" WHERE "name" = 'to ' || OLD."destination" AND "number" = 0; 
 """
 """How many results, pictures and deliveries there are, kept by SQLite itself: counting a million takes a tenth of a
 second, and would be done after every write."""
+
+CHAINS = """
+ALTER TABLE "upstream" ADD COLUMN "via" TEXT NOT NULL DEFAULT '';
+"""
+"""The platforms behind a platform above: what it asks of us is not asked of any of them again."""

@@ -14,6 +14,7 @@ import msgspec
 from acsmpd.api.access import Credentials, faces_of
 from acsmpd.api.audit import Audit
 from acsmpd.api.bind import make_app
+from acsmpd.api.chains import Chains
 from acsmpd.api.platform import Platform
 from acsmpd.clock import Clock
 from acsmpd.engine.imports import Importer
@@ -232,8 +233,8 @@ def _platform(folder: Path, settings: Settings, store: Store, clock: Clock) -> P
     intake = Intake(folder / "packages", 1 << 28, 1)
     importer = Importer(store, intake, limits, clock, settings.site.zone, settings.site_code)
     return Platform(
-        settings=settings, store=store, clock=clock, zone=settings.site.zone, presence=Presence(0.0),
-        transfers=Transfers(),
+        settings=settings, store=store, chains=Chains(store), clock=clock, zone=settings.site.zone,
+        presence=Presence(0.0), transfers=Transfers(),
         sealer=Sealer(b"k" * 32), signer=LinkSigner(b"k" * 32), sm2=KEY,
         gate=sm2.DecryptGate(), throttle=Throttle(), unknown_tokens=RateLimit(),
         credentials=Credentials(store, 1800, faces_of(settings)),
