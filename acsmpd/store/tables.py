@@ -521,7 +521,7 @@ class Upstream(Table):
     reason = TextField(default="")
     public_key = TextField(default="")
     changed_ms = BigIntegerField()
-    via = TextField(default="")  # site codes its requests have passed, blank between
+    via = TextField(default="", constraints=[EMPTY])  # site codes its requests have passed, blank between
 
 
 class UpstreamToken(Table):
