@@ -89,15 +89,20 @@ class Seen:
 class Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, script: Callable[[Handler], None], context: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(
+        self,
+        script: Callable[[Handler], None],
+        context: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        super().__init__((host, 0), Handler)
         self.script = script
         self.seen: list[Seen] = []
         self.over = threading.Event()
         self.lines: list[socket.socket] = []
         self.context = context
         self.port = int(self.server_address[1])
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
+        self.url = f"{'https' if context else 'http'}://{host}:{self.port}"
 
     def get_request(self) -> tuple[socket.socket, Any]:
         sock, address = super().get_request()
@@ -125,9 +130,11 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(script: Callable[[Handler], None], context: ssl.SSLContext | None = None) -> Iterator[Server]:
+def serving(
+    script: Callable[[Handler], None], context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[Server]:
     """A server until the end of the block; every thread of it has ended then."""
-    server = Server(script, context)
+    server = Server(script, context, host)
     thread = threading.Thread(target=server.serve_forever, args=(0.005,))
     thread.start()
     try:
