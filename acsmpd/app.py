@@ -36,7 +36,9 @@ from acsmpd.packages.intake import Intake
 from acsmpd.probes.device_info import ServiceUse, device_info, record_services
 from acsmpd.probes.sampler import Sampler
 from acsmpd.probes.watch import Pace
+from acsmpd.runtime.on_images import OnImages
 from acsmpd.runtime.process import Runtime
+from acsmpd.runtime.runner import Runners
 from acsmpd.runtime.values import RuntimeSettings
 from acsmpd.security import links, seal, sm2
 from acsmpd.security.egress import EgressPolicy
@@ -133,9 +135,14 @@ class App:
         self._stack.callback(self._sampler.stop)
         self._sampler.start()
         services = self._data / "services"
-        self.runtime = Runtime(_runtime_settings(self.settings, self._data), services / "engines", self.clock)
+        on_images = OnImages(
+            self.settings.runtime, _runtime_settings(self.settings, self._data), services / "engines",
+            self._limits, self._egress, self.clock,
+        )  # fmt: skip
+        processes = Runtime(on_images.settings, services / "engines", self.clock)
+        self.runtime = Runners(processes, on_images.runner, left=on_images.left)
         self._stack.callback(self.runtime.close)
-        programs = Programs(services / "programs", self._limits)
+        programs = Programs(services / "programs", self._limits, on_images.images)
         logs = services / "logs"
         logs.mkdir(exist_ok=True, mode=0o700)
         self._local = Local(

@@ -37,10 +37,6 @@ def is_reserved_to_us(name: str) -> bool:
 def check_local(package: Mapping[str, Any], env: Sequence[Mapping[str, str]]) -> None:
     """What this box itself cannot take is refused at once, with words. `env`: (Name, Value) objects of a request."""
     names = [item["Name"] for item in env]
-    if package["kind"] != "artifact":
-        raise faults.NotSupported(
-            f"package {package['id']} is an image; this box runs artifact packages only"
-        )
     unknown = undeclared_names([name for name, _ in package["manifest"].get("env") or []], names)
     if unknown:
         raise faults.InvalidField(

@@ -7,7 +7,6 @@ daemon: engines die with it, so what is remembered here may be in memory.
 from __future__ import annotations
 
 import logging
-import shlex
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from msgspec import Struct
 from acsmpd import faults
 from acsmpd.clock import Clock
 from acsmpd.drivers.driver import NONE_PUSHED, Pushed
-from acsmpd.drivers.programs import Programs
+from acsmpd.drivers.programs import Programs, engine_spec
 from acsmpd.drivers.tasks import TaskRows
 from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
 from acsmpd.model import (
@@ -43,11 +42,9 @@ from acsmpd.model import (
     Unload,
     UpdateTask,
 )
-from acsmpd.runtime.environment import engine_environment
 from acsmpd.runtime.ports import free_port
-from acsmpd.runtime.process import Runtime
-from acsmpd.runtime.sandbox import card_devices
-from acsmpd.runtime.values import EngineSpec
+from acsmpd.runtime.runner import Runner
+from acsmpd.runtime.values import ImageGone
 from acsmpd.settings import Settings
 from acsmpd.spec.tables import BY_ID
 from acsmpd.wire.caller import Wire
@@ -61,6 +58,11 @@ LOOK_SECONDS_MAX = 5.0
 LIST_SECONDS = 10.0
 """The longest one engine may take to list its tasks."""
 ID_LENGTH = 36
+_MAY_PASS = (
+    faults.NoSpace, faults.Internal, faults.NotSupported, faults.NotFound, faults.Conflict,
+    faults.FacilityRefused, faults.NoAnswerInTime,
+)  # fmt: skip
+"""What keeps a program away today and not for ever: a full disk, a container engine or registry that is away."""
 
 
 class Use(Struct, frozen=True):
@@ -97,7 +99,7 @@ class Local:
     def __init__(
         self,
         wire: Wire,
-        runtime: Runtime,
+        runtime: Runner,
         programs: Programs,
         settings: Settings,
         clock: Clock,
@@ -181,7 +183,10 @@ class Local:
             return self._running(engine.step)
         text = "stopped answering" if engine.well else f"did not answer within {age:.0f} s of its start"
         engine.error = f"the engine {text}: {reason}"[:300]
-        self._end(engine.step.load_id)
+        try:
+            self._end(engine.step.load_id)
+        except Temporary as fault:  # it hides nothing of the others; the next look tries again
+            log.warning("%s", fault.message)
         return self._seen(engine.step, "ERROR", engine.error)
 
     def _running(self, step: Load) -> SeenService:
@@ -247,8 +252,7 @@ class Local:
             case PushProgram():
                 raise Permanent("this box takes a package as a whole, not its executable alone")
             case DeleteCopy():
-                self._programs.remove(step.package_id)
-                return Outcome()
+                return self._delete_copy(step)
             case Load():
                 return self._load(step)
             case Unload():
@@ -270,11 +274,18 @@ class Local:
     def _push(self, step: Push) -> Outcome:
         try:
             self._programs.add(step.package_id, Path(step.path), step.md5)
-        except (faults.NoSpace, faults.Internal) as fault:
+        except _MAY_PASS as fault:
             raise Temporary(fault.message) from fault
         except faults.Fault as fault:
             raise Permanent(fault.message) from fault
         return Outcome(progress=1.0)
+
+    def _delete_copy(self, step: DeleteCopy) -> Outcome:
+        try:
+            self._programs.remove(step.package_id)
+        except faults.Fault as fault:
+            raise Temporary(fault.message) from fault
+        return Outcome()
 
     def _load(self, step: Load) -> Outcome:
         """Start the engine of a load; one that runs already is left alone.
@@ -291,14 +302,15 @@ class Local:
         found = self._programs.get(step.package_id)
         if found is None:
             raise Temporary(f"the program of package {step.package_id} is not unpacked here")
-        program, manifest = found
         try:
             port = self._enter(step)
-            self._runtime.start(self._spec(step, program, manifest, port))
+            self._runtime.start(engine_spec(step, found, port, self._settings, self._logs))
         except faults.NoAnswerInTime as fault:
             raise Unknown(fault.message) from fault
         except faults.Fault as fault:
             self._leave(step.load_id)
+            if isinstance(fault, ImageGone):
+                self._programs.gone(step.package_id)
             hopeless = isinstance(fault, (faults.NotAllowed, faults.InvalidField))
             raise (Permanent if hopeless else Temporary)(fault.message) from fault
         return Outcome(facility_id=step.load_id)
@@ -318,34 +330,12 @@ class Local:
         with self._lock:
             self._engines.pop(load_id, None)
 
-    def _spec(self, step: Load, program: Path, manifest: Any, port: int) -> EngineSpec:
-        env = engine_environment(
-            service_id=step.service_id,
-            port=port,
-            declared=dict(manifest.env),
-            requested=dict(step.env),
-            auth_server=step.auth_address or "",
-            xpu_type=step.xpu_type,
-            card_indexes=step.xpu_index,
-            card_uuids=step.card_uuids,
-        )
-        return EngineSpec(
-            load_id=step.load_id,
-            argv=(*manifest.cmd, *shlex.split(step.args or "")),
-            work=program,
-            env=env,
-            log=self._logs / f"{step.load_id}.log",
-            license_path=Path(step.license_path) if step.license_path else None,
-            memory_max_bytes=self._settings.memory_max_bytes,
-            pids_max=self._settings.pids_max,
-            devices=card_devices(step.xpu_type.partition("-")[0]),
-        )
-
     def _unload(self, step: Unload) -> Outcome:
         """Nothing of the load is left here, whether its engine ever ran or not."""
         self._end(step.load_id)
         self._leave(step.load_id)
         self._runtime.forget(step.load_id)
+        self._programs.tidy()
         for path in self._logs.glob(f"{step.load_id}.log*"):
             path.unlink(missing_ok=True)
         return Outcome()
@@ -353,7 +343,7 @@ class Local:
     def _end(self, load_id: str) -> None:
         try:
             self._runtime.stop(load_id)
-        except faults.NoAnswerInTime as fault:
+        except faults.Fault as fault:
             raise Temporary(fault.message) from fault
 
     def _create(self, step: CreateTask) -> Outcome:

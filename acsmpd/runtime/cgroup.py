@@ -75,6 +75,19 @@ def make(mounts: Mounts, name: str, memory_bytes: int, pids: int) -> Group:
     return group
 
 
+def groups_of(pid: int, mountinfo: Path = Path("/proc/self/mountinfo")) -> Group:
+    """The groups a process is in that count its processes, to be read only; empty when they cannot be told."""
+    try:
+        paths = _own_paths(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
+        roots = _roots(mountinfo.read_text(encoding="utf-8"))
+    except OSError:
+        return Group(())
+    names = ("pids", "") if "pids" in roots else ("",)
+    return Group(
+        tuple(roots[name] / paths[name].lstrip("/") for name in names if name in roots and name in paths)
+    )
+
+
 def members(group: Group) -> set[int]:
     """The pids in the group now."""
     found: set[int] = set()

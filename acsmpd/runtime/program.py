@@ -22,7 +22,7 @@ def prepare(spec: EngineSpec, home: Path, account: tuple[int, int] | None) -> Pl
         raise NotFound(f"cannot start engine {spec.load_id}: its program folder {work} is not there")
     scratch = home / "scratch"
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    license_copy = _copy_license(spec, home)
+    license_copy = copy_license(spec, home)
     if account is not None:
         os.chown(scratch, *account)
         _open_to_read(work)
@@ -49,7 +49,8 @@ def size_bytes(folder: Path) -> int | None:
     return total
 
 
-def _copy_license(spec: EngineSpec, home: Path) -> Path | None:
+def copy_license(spec: EngineSpec, home: Path) -> Path | None:
+    """The engine's own copy of its licence file, readable to every account; None when it has none."""
     source = spec.license_path
     if source is None:
         return None

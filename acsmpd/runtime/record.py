@@ -22,6 +22,7 @@ class Record(Struct, frozen=True, kw_only=True):
     start_ticks: int
     boot_id: str
     cgroup_folders: tuple[str, ...] = ()
+    socket: str = ""  # of a container: where its engine listens; pid 0 until it is started
 
 
 def start_ticks(pid: int) -> int | None:

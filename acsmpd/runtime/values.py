@@ -7,11 +7,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from acsmpd.faults import InvalidField
+from acsmpd.faults import InvalidField, NotFound
 
 _LOAD_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 MEBIBYTE = 1 << 20
+
+
+class ImageGone(NotFound):
+    """The container engine has the image no more: somebody removed it."""
 
 
 class RuntimeSettings(Struct, frozen=True, kw_only=True):
@@ -34,7 +38,11 @@ class RuntimeSettings(Struct, frozen=True, kw_only=True):
 
 
 class EngineSpec(Struct, frozen=True, kw_only=True):
-    """One engine to start. argv and env are complete; argv[0] is looked up from `work`, then env's PATH."""
+    """One engine to start. argv and env are complete; argv[0] is looked up from `work`, then env's PATH.
+
+    Of an image, `image` is the id it is pinned by, `work` means nothing, and with `append` argv follows the
+    image's own command instead of taking its place.
+    """
 
     load_id: str
     argv: tuple[str, ...]
@@ -45,10 +53,13 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
     memory_max_bytes: int = 2048 * MEBIBYTE
     pids_max: int = 512  # processes and threads, our two wrappers included
     devices: tuple[Path, ...] = ()  # device nodes of the assigned cards
+    card_uuids: tuple[str, ...] = ()  # NVIDIA's, where a container engine hands out cards one by one
+    image: str = ""
+    append: bool = False
 
     def __post_init__(self) -> None:
         check_load_id(self.load_id)
-        if not self.argv or not self.argv[0] or "=" in self.argv[0]:
+        if not self.append and (not self.argv or not self.argv[0] or "=" in self.argv[0]):
             raise InvalidField(
                 f"cannot start engine {self.load_id}: it needs a command without '=' in its name"
             )
@@ -68,7 +79,7 @@ class Exit(Struct, frozen=True, kw_only=True):
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """A live engine: the pid of its outermost process, when it started, how its last run ended."""
+    """A live engine: the pid of its outermost process (a container's first), when it started, its last end."""
 
     load_id: str
     pid: int

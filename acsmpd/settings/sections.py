@@ -326,6 +326,17 @@ class Runtime(Struct, frozen=True):
     stream_limit: Annotated[
         v.Count, says("Streams one CPU replica carries when the package does not say.")
     ] = 4
+    container_socket: Annotated[
+        v.Socket,
+        says(
+            "The socket of the container engine for images (docs/containers.md); empty: /run/docker.sock or "
+            "/run/podman/podman.sock, whichever is there."
+        ),
+    ] = ""
+    image_timeout_seconds: Annotated[v.Seconds, says("Time for loading or pulling one image.")] = 1800
+    image_min_free_bytes: Annotated[
+        v.Bytes, says("Left free on the container engine's disk when an image is taken.")
+    ] = 2 * GIB
 
 
 class Local(Struct, frozen=True):

@@ -122,6 +122,10 @@ Words = Annotated[str, _like("at most 128 characters on one line", r"^[^\x00-\x1
 Folder = Annotated[str, _like("a path", r"^[^\x00-\x1f\x7f\ud800-\udfff]{1,4000}")]
 Absolute = Annotated[str, _like("an absolute path", r"^/[^\x00-\x1f\x7f\ud800-\udfff]{0,4000}")]
 MaybeFolder = Annotated[str, _like("a path, or empty", r"^[^\x00-\x1f\x7f\ud800-\udfff]{0,4000}")]
+Socket = Annotated[
+    str,
+    _like("empty, none, or the absolute path of a socket", r"^(none|/[^\x00-\x1f\x7f\ud800-\udfff]{0,106})?"),
+]
 Prefix = Annotated[str, _like("a path such as /CAD without a slash at its end", r"^(/[A-Za-z0-9_.~-]+){1,8}")]
 MaybePrefix = Annotated[
     str, _like("empty, or a path such as /v1 without a slash at its end", r"^(/[A-Za-z0-9_.~-]+){0,8}")

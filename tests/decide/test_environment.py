@@ -20,7 +20,6 @@ def test_declared_names_and_those_open_to_all_are_fine() -> None:
 @pytest.mark.parametrize(
     ("more", "name", "kind", "words"),
     [
-        ({"kind": "image"}, "MODE", faults.NotSupported, "is an image"),
         ({}, "OTHER", faults.InvalidField, r"\$\.Env: OTHER is not declared"),
         ({"manifest": {"env": [["PATH", "/"]]}}, "PATH", faults.InvalidField, "PATH is set by this box"),
     ],

@@ -54,6 +54,7 @@ def box(
     with running(
         tmp_path_factory.mktemp("box") / "data", **engines.ports(), runtime_read_only_paths=paths,
         runtime_health_interval_seconds="0.5", runtime_stop_timeout_seconds="2",
+        runtime_container_socket=str(open_folder.parent / "no.sock"),
     ) as site:  # fmt: skip
         yield site
 
@@ -266,7 +267,7 @@ def test_every_call_makes_a_service_of_its_own(box: Site, tame: Misbehaving) -> 
     engines.until_running(box, two)
 
 
-def test_an_image_package_is_not_for_this_box(box: Site, tmp_path: Path) -> None:
+def test_an_image_package_waits_for_a_container_engine(box: Site, tmp_path: Path) -> None:
     image = "1101000000502000000120261121120000000077"
     description = {
         "id": image, "name": "boxed", "version": "1.0.0", "provider": "ACSMPD",
@@ -275,10 +276,9 @@ def test_an_image_package_is_not_for_this_box(box: Site, tmp_path: Path) -> None
     }  # fmt: skip
     write_tar(tmp_path / "boxed.tar", {"algo.yaml": yaml.safe_dump(description)})
     assert box.client.upload(tmp_path / "boxed.tar").code == 0
-    body = {"AlgoFilePackageID": image, "ComputilityCode": box.settings.site_code}
-    with unchanged(box):
-        refused(box.client.post(SERVICES, body), 501, 50101, image, "is an image", "artifact packages only")
-    box.client.fine("DELETE", f"/ACSMP/AlgoFilePackages/{image}")
+    service = engines.load(box, image, wait=0)
+    engines.until_told(box, service, f"no container engine listens at {tmp_path.parent}")
+    box.client.fine("DELETE", f"/ACSMP/AlgoFilePackages/{image}?Force=true&Wait=20")
 
 
 def this_box(site: Site) -> dict[str, Any]:
