@@ -102,7 +102,7 @@ class Containers:
         """A fault other than NoAnswerInTime as well when the container engine cannot be asked to."""
         held = self._find(load_id)
         if held is None:
-            if load_id in self._book.load_ids():
+            if self._book.has(load_id):
                 self._sweep_record(load_id)
             return
         with held.ending:
@@ -204,7 +204,7 @@ class Containers:
                 raise Conflict(f"cannot start engine {load_id}: it is running as pid {held.pid}")
             with held.ending:
                 self._settle(held)
-        if load_id in self._book.load_ids():
+        if self._book.has(load_id):
             self._sweep_record(load_id)
         ours.remove(load_id, self._settings.kill_timeout_seconds)
         self._remove_home(load_id)
@@ -335,32 +335,39 @@ class Containers:
     def _watch(self) -> None:
         due = 0.0
         while not self._closing.is_set():
-            if self._clock.now().mono >= due and not self._sweep_all():
-                due = self._clock.now().mono + _AGAIN_SECONDS
-            with self._lock:
-                held = list(self._held.values())
-            for one in held:
-                if one.lives():
-                    self._judge_home(one)
-                else:
-                    self._settle_within(one, 0)
+            try:
+                if self._clock.now().mono >= due and not self._sweep_all():
+                    due = self._clock.now().mono + _AGAIN_SECONDS
+                self._look_around()
+            except (OSError, Fault) as error:
+                log.warning("cannot look after the containers: %s", error)
             self._closing.wait(self._settings.guard_interval_seconds)
 
+    def _look_around(self) -> None:
+        with self._lock:
+            held = list(self._held.values())
+        for one in held:
+            if one.lives():
+                self._judge_home(one)
+            else:
+                self._settle_within(one, 0)
+
     def _sweep_all(self) -> bool:
-        """End every leftover; False when one is left for later."""
-        done = True
-        for load_id in self._book.load_ids():
-            if self._find(load_id) is not None or not self._starting.acquire(blocking=False):
-                continue
-            try:
-                if self._find(load_id) is None and load_id in self._book.load_ids():
-                    self._sweep_record(load_id)
-            except Fault as fault:
-                done = False
-                log.warning("cannot end the leftover container of engine %s: %s", load_id, fault.message)
-            finally:
-                self._starting.release()
-        return done
+        """End every leftover; False when one is left for later. No start is under way meanwhile."""
+        if not self._starting.acquire(blocking=False):
+            return True
+        try:
+            return all([self._sweep_or_tell(load_id) for load_id in self._book.load_ids()])
+        finally:
+            self._starting.release()
+
+    def _sweep_or_tell(self, load_id: str) -> bool:
+        try:
+            self._sweep_record(load_id)
+        except Fault as fault:
+            log.warning("cannot end the leftover container of engine %s: %s", load_id, fault.message)
+            return False
+        return True
 
     def _judge_home(self, held: _Held) -> None:
         used = program.size_bytes(self._homes / held.spec.load_id)

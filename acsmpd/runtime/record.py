@@ -54,8 +54,11 @@ class RecordBook:
     def erase(self, load_id: str) -> None:
         self._path(load_id).unlink(missing_ok=True)
 
+    def has(self, load_id: str) -> bool:
+        return self._path(load_id).exists()
+
     def load_ids(self) -> list[str]:
-        """Every id with a record, sorted; half-written ones of a crash are cleared away."""
+        """Every id with a record, sorted; half-written ones are cleared away, so nothing may be written meanwhile."""
         for half in self._folder.glob("*.new"):
             half.unlink(missing_ok=True)
         return sorted(path.name.removesuffix(_SUFFIX) for path in self._folder.glob("*" + _SUFFIX))

@@ -93,11 +93,12 @@ class ContainerEngine:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def kill(self) -> None:
-        """At once; its containers go on."""
+    def restart(self) -> None:
+        """As an update does it: dockerd ends its containers, Podman's go on."""
         assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        self._process.terminate()
+        self._process.wait(30)
+        self.start()
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
