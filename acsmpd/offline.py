@@ -295,8 +295,9 @@ def _shown(row: dict[str, Any], zone: tzinfo, latest: int) -> tuple[str, ...]:
 
 
 def examine(settings: Settings, clock: Clock) -> Iterator[tuple[str, bool, str]]:
-    """(what, fine, words) for disk, database, keys, sandbox and libraries."""
-    del clock
+    """(what, fine, words) for disk, database, keys, sandbox, container engine and libraries."""
+    from acsmpd.runtime import sockets
+
     path = settings.data.path.absolute()
     try:
         with opened(settings) as store, store.read() as tx:
@@ -319,4 +320,5 @@ def examine(settings: Settings, clock: Clock) -> Iterator[tuple[str, bool, str]]
         )
     )
     yield "sandbox", way.kind in (sandbox.BWRAP, sandbox.USER), f"{way.kind}: {way.reason}"
+    yield "images", *sockets.told(settings.runtime.container_socket, clock)
     yield "SM3", sm3.NATIVE, "OpenSSL" if sm3.NATIVE else "OpenSSL lacks it; package files cannot be hashed"

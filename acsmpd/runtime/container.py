@@ -14,12 +14,12 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from acsmpd.clock import Clock, Moment
+from acsmpd.clock import Clock
 from acsmpd.durable import disk_told
 from acsmpd.faults import Conflict, Fault, NoAnswerInTime, NotFound
 from acsmpd.runtime import cgroup, program, tree, walls
 from acsmpd.runtime.on_images import HOMES, RECORDS
-from acsmpd.runtime.ours import Ours, told
+from acsmpd.runtime.ours import Held, Ours, told
 from acsmpd.runtime.output import LogFile, read_tail
 from acsmpd.runtime.record import Record, RecordBook, start_ticks
 from acsmpd.runtime.sockets import Sockets
@@ -40,28 +40,6 @@ _EXITS_MAX = 256
 _AGAIN_SECONDS = 15.0
 
 
-class _Held:
-    """What the runner holds about one live (or just ended) container."""
-
-    def __init__(self, spec: EngineSpec, ours: Ours, made: str, pid: int, ticks: int, now: Moment) -> None:
-        self.spec, self.ours, self.made, self.pid, self.ticks, self.started = (
-            spec,
-            ours,
-            made,
-            pid,
-            ticks,
-            now,
-        )
-        self.reason = ""  # why we ended it, if we did
-        self.ending = threading.Lock()  # one thread at a time ends it
-        self.again = 0.0  # when what is left of it is asked for next
-        self.groups = cgroup.groups_of(pid)
-        self.sampled = (0.0, now.mono)
-
-    def lives(self) -> bool:
-        return start_ticks(self.pid) == self.ticks
-
-
 class Containers:
     """Every container of one data directory. Any thread may call any method."""
 
@@ -75,7 +53,7 @@ class Containers:
         self._homes.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._book = RecordBook(self._folder / RECORDS)
         self._lock, self._starting = threading.Lock(), threading.Lock()
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._exits: OrderedDict[str, Exit] = OrderedDict()
         self._logs: OrderedDict[str, Path] = OrderedDict()
         self._closing = threading.Event()
@@ -219,7 +197,7 @@ class Containers:
             os.chown(own, *walls.ACCOUNT)
         return walls.Walled(settings=self._settings, home=own, license=copy)
 
-    def _launch(self, ours: Ours, spec: EngineSpec, walled: walls.Walled) -> _Held:
+    def _launch(self, ours: Ours, spec: EngineSpec, walled: walls.Walled) -> Held:
         body = ours.body(spec, walled)
         self._book.write(self._record(ours, spec.load_id, 0, -1))
         try:
@@ -233,7 +211,7 @@ class Containers:
         self._book.write(self._record(ours, spec.load_id, held.pid, held.ticks))
         return held
 
-    def _hold(self, ours: Ours, spec: EngineSpec, made: str) -> _Held:
+    def _hold(self, ours: Ours, spec: EngineSpec, made: str) -> Held:
         """One that has ended by now is held as well: how it ended is told at the next look."""
         state = ours.state(made)
         ticks = start_ticks(state.pid) if state.pid > 0 else None
@@ -241,7 +219,7 @@ class Containers:
             raise Conflict(
                 f"cannot start engine {spec.load_id}: {ours.api} runs its containers on another box"
             )
-        held = _Held(spec, ours, made, state.pid, -1 if ticks is None else ticks, self._clock.now())
+        held = Held(spec, ours, made, state.pid, -1 if ticks is None else ticks, self._clock.now())
         with self._lock:
             self._held[spec.load_id] = held
             _remember(self._logs, spec.load_id, spec.log)
@@ -261,7 +239,7 @@ class Containers:
 
     # --- ends -------------------------------------------------------------------------------------
 
-    def _end(self, held: _Held) -> None:
+    def _end(self, held: Held) -> None:
         seconds = self._settings.stop_timeout_seconds
         patience = seconds + self._settings.kill_timeout_seconds
         begin = self._clock.now().mono
@@ -269,7 +247,7 @@ class Containers:
         if held.reason == "stopped" and self._clock.now().mono - begin > seconds:
             held.reason = f"killed: it did not end within {seconds:g} s of SIGTERM"
 
-    def _settle_within(self, held: _Held, seconds: float) -> None:
+    def _settle_within(self, held: Held, seconds: float) -> None:
         """Clear away an ended one, or wait for the thread at it, unless the last try was just now."""
         if self._clock.now().mono < held.again or not held.ending.acquire(timeout=seconds):
             return
@@ -281,7 +259,7 @@ class Containers:
         finally:
             held.ending.release()
 
-    def _settle(self, held: _Held) -> None:
+    def _settle(self, held: Held) -> None:
         """Note how it ended and what it printed, then leave nothing of it. The caller holds held.ending."""
         load_id = held.spec.load_id
         if self._find(load_id) is not held:
@@ -296,7 +274,7 @@ class Containers:
             _remember(self._exits, load_id, ended)
         log.info("engine %s is over: %s", load_id, ended.reason)
 
-    def _keep_log(self, held: _Held) -> None:
+    def _keep_log(self, held: Held) -> None:
         """A log that cannot be kept keeps nothing else from its end."""
         try:
             text = held.ours.printed(held.made, self._settings.log_max_bytes)
@@ -357,9 +335,10 @@ class Containers:
         if not self._starting.acquire(blocking=False):
             return True
         try:
-            return all([self._sweep_or_tell(load_id) for load_id in self._book.load_ids()])
+            done = [self._sweep_or_tell(load_id) for load_id in self._book.load_ids()]
         finally:
             self._starting.release()
+        return all(done)
 
     def _sweep_or_tell(self, load_id: str) -> bool:
         try:
@@ -369,7 +348,7 @@ class Containers:
             return False
         return True
 
-    def _judge_home(self, held: _Held) -> None:
+    def _judge_home(self, held: Held) -> None:
         used = program.size_bytes(self._homes / held.spec.load_id)
         if used is not None and used <= self._settings.scratch_max_bytes:
             return
@@ -380,11 +359,11 @@ class Containers:
 
     # --- small ------------------------------------------------------------------------------------
 
-    def _find(self, load_id: str) -> _Held | None:
+    def _find(self, load_id: str) -> Held | None:
         with self._lock:
             return self._held.get(load_id)
 
-    def _shown(self, held: _Held) -> Running:
+    def _shown(self, held: Held) -> Running:
         with self._lock:
             last = self._exits.get(held.spec.load_id)
         return Running(

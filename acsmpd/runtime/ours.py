@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from typing import Any
 
 from msgspec import Struct, field
 
 from acsmpd.clock import Moment
 from acsmpd.faults import Conflict, NotFound
-from acsmpd.runtime import walls
+from acsmpd.runtime import cgroup, walls
 from acsmpd.runtime.child import code_and_signal
 from acsmpd.runtime.containerlog import log_end
+from acsmpd.runtime.record import start_ticks
 from acsmpd.runtime.socketapi import SocketApi
 from acsmpd.runtime.values import EngineSpec, Exit, ImageGone
 
@@ -121,6 +123,28 @@ class Ours:
 
     def _look(self, name: str) -> _Container:
         return self.api.get(_Container, f"/containers/{name}/json")
+
+
+class Held:
+    """What is held about one live (or just ended) container."""
+
+    def __init__(self, spec: EngineSpec, ours: Ours, made: str, pid: int, ticks: int, now: Moment) -> None:
+        self.spec, self.ours, self.made, self.pid, self.ticks, self.started = (
+            spec,
+            ours,
+            made,
+            pid,
+            ticks,
+            now,
+        )
+        self.reason = ""  # why we ended it, if we did
+        self.ending = threading.Lock()  # one thread at a time ends it
+        self.again = 0.0  # when what is left of it is asked for next
+        self.groups = cgroup.groups_of(pid)
+        self.sampled = (0.0, now.mono)
+
+    def lives(self) -> bool:
+        return start_ticks(self.pid) == self.ticks
 
 
 def told(spec: EngineSpec, state: State, reason: str, now: Moment) -> Exit:

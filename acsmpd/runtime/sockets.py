@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from acsmpd.clock import Clock
-from acsmpd.faults import NotSupported
+from acsmpd.faults import Fault, NotSupported
 from acsmpd.runtime.socketapi import SocketApi, is_socket
 
 PLACES = (Path("/run/docker.sock"), Path("/run/podman/podman.sock"))
 NEVER = "none"
+_LOOK_SECONDS = 3.0
 
 
 class Sockets:
@@ -33,3 +35,14 @@ class Sockets:
 
     def at(self, path: Path) -> SocketApi:
         return SocketApi(path, self._clock, self._seconds)
+
+
+def told(setting: str, clock: Clock) -> tuple[bool, str]:
+    """(fine, words) of the container engine as it is now; without one all is well unless one was named."""
+    try:
+        api = Sockets(setting, clock, _LOOK_SECONDS).api()
+        said = api.get(dict[str, Any], "/version")
+    except Fault as fault:
+        return setting in ("", NEVER), fault.message
+    parts = [str(part.get("Name")) for part in said.get("Components") or [] if isinstance(part, dict)]
+    return True, f"{(parts or ['an engine'])[0]} {said.get('Version')} at {api.path}"[:200]

@@ -80,16 +80,32 @@ class Daemon:
 
     def choose_sandbox(self) -> str:
         """How engines will be walled off, in words; without walls only where bubblewrap does not work."""
-        done = subprocess.run(self._command("doctor"), capture_output=True, text=True, env=self._environ)
-        line = next((line for line in done.stdout.splitlines() if line[5:].startswith("sandbox: ")), "")
-        if not line:
-            raise Failed(f"acsmpd doctor failed: {done.stderr.strip() or done.stdout.strip()}")
+        line = self._doctor("sandbox")
         reason = line.removeprefix("ok   sandbox: ").removeprefix("FAIL sandbox: ")
         if line.startswith("ok"):
             return reason
         self._environ["ACSMPD_RUNTIME_ALLOW_UNSANDBOXED"] = "true"
         why = next((part for part in re.split("[:;] ", reason) if part.startswith("bubblewrap")), reason)
         return f"NONE: {why}; the engine can read what you can (apt-get install bubblewrap)"
+
+    def container_engine(self) -> str:
+        """Which engine will run images. Raises Failed with what is missing."""
+        words = self._doctor("images")[5:].removeprefix("images: ")
+        if words.startswith("cannot ") or " refuses " in words:
+            raise Failed(
+                f"no container engine can be used: {words}\nInstall one (apt-get install docker.io, or podman and its "
+                "podman.socket) and run this as a user who may use its socket, or name it by "
+                "ACSMPD_RUNTIME_CONTAINER_SOCKET. ./scripts/demo without --image needs none."
+            )
+        return words
+
+    def _doctor(self, what: str) -> str:
+        """The line of `acsmpd doctor` about this."""
+        done = subprocess.run(self._command("doctor"), capture_output=True, text=True, env=self._environ)
+        line = next((line for line in done.stdout.splitlines() if line[5:].startswith(f"{what}: ")), "")
+        if not line:
+            raise Failed(f"acsmpd doctor failed: {done.stderr.strip() or done.stdout.strip()}")
+        return line
 
     def start(self, application: Application) -> int:
         """The pid of a daemon that is ready. Raises Failed with the end of its log."""

@@ -64,11 +64,16 @@ def folder_files(folder: Path, inside: str) -> Files:
     return found
 
 
-def libraries(programs: Iterable[Path]) -> Files:
-    """The shared libraries that these programs and libraries need, where they lie here."""
+def libraries(programs: Iterable[Path], leaving_out: str = "") -> Files:
+    """The shared libraries that these programs and libraries need, where they lie here, but for those of a folder."""
     known = [str(path) for path in programs]
     said = subprocess.run(["ldd", *known], capture_output=True, text=True, check=False).stdout
-    return {path: Path(path).resolve() for path in sorted(set(_LIBRARY.findall(said)))}
+    paths = sorted({os.path.normpath(path) for path in _LIBRARY.findall(said)})
+    return {
+        path: Path(path).resolve()
+        for path in paths
+        if not (leaving_out and path.startswith(f"{leaving_out}/"))
+    }
 
 
 def write_image(out: Path, files: Files, config: Mapping[str, Any], *names: str) -> str:

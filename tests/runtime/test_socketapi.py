@@ -17,7 +17,7 @@ from acsmpd.clock import Clock
 from acsmpd.faults import Conflict, FacilityRefused, Fault, NoAnswerInTime, NoSpace, NotFound, NotSupported
 from acsmpd.runtime.containerlog import Frames, log_end
 from acsmpd.runtime.socketapi import SocketApi
-from acsmpd.runtime.sockets import Sockets
+from acsmpd.runtime.sockets import Sockets, told
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
 
@@ -154,6 +154,20 @@ def test_a_socket_that_is_not_for_us_is_told(tmp_path: Path) -> None:
                 api.ask("POST", "/x")
         finally:
             os.seteuid(0)
+
+
+def test_what_is_told_of_an_engine_is_its_name_or_why_there_is_none(tmp_path: Path) -> None:
+    said = b'{"Components": [{"Name": "Podman Engine"}, 7], "Version": "4.3.1"}'
+    with answering(reply(said)) as api:
+        assert told(str(api.path), Clock()) == (True, f"Podman Engine 4.3.1 at {api.path}")
+    with answering(reply(b'{"Components": "x"}')) as api:
+        assert told(str(api.path), Clock()) == (True, f"an engine None at {api.path}")
+    with answering(reply(b"<html>")) as api:
+        assert told(str(api.path), Clock())[0] is False
+    assert told("none", Clock()) == (True, "cannot run images on this box: runtime.container_socket is none")
+    fine, words = told(str(tmp_path / "gone"), Clock())
+    assert not fine
+    assert "no container engine listens" in words
 
 
 def frame(text: bytes, stream: int = 1) -> bytes:
