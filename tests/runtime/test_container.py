@@ -211,6 +211,10 @@ def test_devices_of_cards_are_inside_and_no_other(engine: ContainerEngine, data:
             wait_until(lambda: printed(one, b"ready"), what="ready")
             assert hand.do("look", str(nodes[0])) == 0  # it reads like /dev/null
             assert hand.do("look", str(nodes[1])) == "No such file or directory"
+            if engine.kind == "dockerd":  # Podman is given the nodes
+                card = spec(data, load_id="L2", devices=(nodes[0],), card_uuids=("GPU-1",))
+                with pytest.raises(Fault, match="could not select device driver"):
+                    one.start(card)
     finally:
         for node in nodes:
             node.unlink()
