@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from acsmpd.runtime.reference import registry_judge
 from acsmpd.runtime.sockets import Sockets
 from acsmpd.security.egress import EgressPolicy
 from tests.support.container_engines import KINDS, ContainerEngine, container_engine
-from tests.support.images import engine_tar, image_package, image_tar
+from tests.support.images import image_package, small_tar
 from tests.support.packaging import PACKAGE_ID
 from tests.support.registry import Registry, registry
 
+MARK = b"a program of somebody"
 OWNER = "0123456789ab"
 ONE, TWO = "1" * 32, "2" * 32
 MINE = f"localhost/acsmpd-{OWNER}/{PACKAGE_ID}"
@@ -61,10 +64,16 @@ def bring(images: Images, package: Path, md5: str = ONE) -> str:
     return images.bring(PACKAGE_ID, md5, package, judge(package).manifest)
 
 
+@functools.cache
+def engine_tar() -> tuple[Path, str]:
+    path = Path(tempfile.mkdtemp(prefix="acsmpd-image-")) / "engine.tar"
+    return path, small_tar(path, "somebody/engine:1", MARK)
+
+
 def theirs(engine: ContainerEngine, tmp_path: Path, tag: str) -> str:
     """Another image of somebody else, with this name; its id."""
     tar = tmp_path / "theirs.tar"
-    image_id = image_tar(tar, tag, whose=b"theirs")
+    image_id = small_tar(tar, tag, b"theirs")
     engine.load(tar)
     return image_id
 
@@ -118,11 +127,9 @@ def test_two_packages_with_one_image_share_it_until_the_last_goes(
 def test_an_image_in_use_stays_until_nobody_uses_it(engine: ContainerEngine, tmp_path: Path) -> None:
     images = images_of(engine)
     bring(images, image_package(tmp_path, tar=engine_tar()[0]))
-    held = engine.run(
-        "somebody-s", f"{MINE}:{ONE}", "/usr/bin/python3", "-c", "import time; time.sleep(1000)"
-    )
+    held = engine.make("somebody-s", f"{MINE}:{ONE}", "/app/program")
     assert not images.keep(())
-    assert engine.container(held)["State"]["Running"]
+    assert f"{MINE}:{ONE}" in engine.tags()
     engine.api.ask("DELETE", f"/containers/{held}", force="true")
     assert images.keep(())
     assert engine.images() == []
@@ -182,8 +189,10 @@ def test_what_cannot_be_pulled_is_told_and_leaves_nothing(
 
 
 def test_an_image_that_the_disk_cannot_take_is_not_begun(engine: ContainerEngine, tmp_path: Path) -> None:
-    spare = shutil.disk_usage(engine.folder).free - 1_000_000
-    package = image_package(tmp_path, tar=engine_tar()[0])
+    """The layer is larger than what may still be taken, whatever others write on this disk meanwhile."""
+    tar, spare = tmp_path / "large.tar", shutil.disk_usage(engine.folder).free - 20_000_000
+    small_tar(tar, "large:1", bytes(200_000_000))
+    package = image_package(tmp_path, tar=tar)
     with pytest.raises(NoSpace, match=r"runtime\.image_min_free_bytes"):
         bring(images_of(engine, spare=spare), package)
     with pytest.raises(NoSpace):
@@ -194,8 +203,7 @@ def test_an_image_that_the_disk_cannot_take_is_not_begun(engine: ContainerEngine
 def _other_layer(tar: Path) -> bytes:
     """The archive with another layer than its configuration names."""
     raw = tar.read_bytes()
-    at = raw.index(b"import http.server")
-    return raw[:at] + b"import HTTP.server" + raw[at + 18 :]
+    return raw.replace(MARK, MARK.upper())
 
 
 def _no_layer(tar: Path) -> bytes:

@@ -144,15 +144,20 @@ class ContainerEngine:
         """As an operator does it, not acsmpd."""
         list(self.api.told("/images/load", iter([tar.read_bytes()]), seconds=60))
 
-    def run(self, name: str, image: str, *command: str, **labels: str) -> str:
-        """A container of somebody else; its id."""
+    def make(self, name: str, image: str, *command: str, **labels: str) -> str:
+        """A container of somebody else, not started; its id."""
         body = {
             "Image": image, "Cmd": list(command), "Labels": labels, "HostConfig": {"NetworkMode": "host"},
             "Entrypoint": [],
         }  # fmt: skip
         made = self.api.read(dict[str, Any], self.api.ask("POST", "/containers/create", body, name=name))
-        self.api.ask("POST", f"/containers/{made['Id']}/start")
         return str(made["Id"])
+
+    def run(self, name: str, image: str, *command: str, **labels: str) -> str:
+        """The same, started."""
+        made = self.make(name, image, *command, **labels)
+        self.api.ask("POST", f"/containers/{made}/start")
+        return made
 
 
 @contextlib.contextmanager
