@@ -8,7 +8,7 @@ import logging
 import shlex
 import shutil
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from acsmpd.settings.sections import Runtime
 log = logging.getLogger(__name__)
 
 _PINNED = "image"
+_PATIENCE_SECONDS = 0.5
 
 
 class Program(Struct, frozen=True):
@@ -72,7 +73,7 @@ class Programs:
                 package_id, md5, manifest, lambda into: unpack(file, manifest.local_uri, into, self._limits)
             )
             return
-        with self._bringing:  # it may take long, and holds up no artifact
+        with self._bringing_one(package_id):
             image = self._images().bring(package_id, md5, file, manifest)
             self._enter(package_id, md5, manifest, lambda into: _pin(into, image))
         self._left = True
@@ -137,7 +138,7 @@ class Programs:
             for note in list(home.glob("*.json")):
                 note.unlink(missing_ok=True)
         if any(home.glob(f"*/{_PINNED}")):
-            with self._bringing:
+            with self._bringing_one(package_id):
                 self._clear_images()
         with self._lock:
             shutil.rmtree(home, ignore_errors=True)
@@ -147,6 +148,16 @@ class Programs:
         with self._lock:
             for note in list((self._folder / package_id).glob("*.json")):
                 note.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _bringing_one(self, package_id: str) -> Iterator[None]:
+        """Images are brought and cleared away one at a time; nobody waits for it: one may take half an hour."""
+        if not self._bringing.acquire(timeout=_PATIENCE_SECONDS):
+            raise faults.Conflict(f"the image of package {package_id} waits: another image is being taken")
+        try:
+            yield
+        finally:
+            self._bringing.release()
 
     def tidy(self) -> None:
         """Try again to take away what was still in use; nothing comes of it where it still is."""
