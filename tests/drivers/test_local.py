@@ -26,6 +26,7 @@ from acsmpd.model import (
     Unload,
 )
 from acsmpd.packages.bytestream import Limits
+from acsmpd.runtime.on_images import OnImages
 from acsmpd.runtime.process import Runtime
 from acsmpd.runtime.values import EngineSpec, RuntimeSettings
 from acsmpd.security.egress import EgressPolicy
@@ -61,7 +62,8 @@ class Bench:
         self.runtime = Runtime(own, self.data / "engines", clock)
         self.wire = Wire(EgressPolicy((), lambda: ()), "1" * 20, 1, 1, 1_000_000, clock=clock)
         limits = Limits(max_members=100, max_unpacked_bytes=1_000_000, max_ratio=200)
-        programs = Programs(self.data / "programs", limits)
+        boxed = OnImages(settings.runtime, own, self.data / "engines", limits, EgressPolicy(()), clock)
+        programs = Programs(self.data / "programs", limits, boxed.images)
         self.uses: list[Any] = []
         self.local = Local(self.wire, self.runtime, programs, settings, clock, self._describe, logs)
 
