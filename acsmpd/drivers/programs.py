@@ -57,8 +57,11 @@ class Programs:
         """`make_images` is called when the first image comes."""
         self._folder, self._limits, self._images = folder, limits, functools.cache(make_images)
         self._lock, self._bringing = threading.Lock(), threading.Lock()
-        self._left = False  # an image we brought was still in use when it was to go
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._mark = folder.with_name(
+            f".{folder.name}-images"
+        )  # there while the engine may hold some of ours
+        self._left = self._mark.exists()  # one may be there that nobody wants
         for home in folder.iterdir():
             sweep_unpacked(home)
 
@@ -69,11 +72,14 @@ class Programs:
             return
         manifest = judge(file, self._limits).manifest
         if manifest.kind != IMAGE:
+            self._left |= any(home.glob(f"*/{_PINNED}"))
             self._enter(
                 package_id, md5, manifest, lambda into: unpack(file, manifest.local_uri, into, self._limits)
             )
+            self.tidy()
             return
         with self._bringing_one(package_id):
+            self._mark.touch(mode=0o600)
             image = self._images().bring(package_id, md5, file, manifest)
             self._enter(package_id, md5, manifest, lambda into: _pin(into, image))
         self._left = True
@@ -173,9 +179,11 @@ class Programs:
     def _clear_images(self) -> None:
         """Take away the images of packages that are not here; the caller keeps others from being brought."""
         self._left = True
-        notes = self._folder.glob("*/*.json")
+        notes = [note for note in self._folder.glob("*/*.json") if (note.with_suffix("") / _PINNED).exists()]
         wanted = {(note.parent.name, note.name.removesuffix(".json")) for note in notes}
         self._left = not self._images().keep(wanted)
+        if not self._left and not wanted:
+            self._mark.unlink(missing_ok=True)
 
 
 def engine_spec(step: Load, program: Program, port: int, settings: Runtime, logs: Path) -> EngineSpec:

@@ -101,6 +101,20 @@ def test_an_image_that_cannot_be_cleared_away_now_is_asked_again(
     assert list((tmp_path / "programs").iterdir()) == []
 
 
+def test_an_image_whose_package_became_an_artifact_goes_be_it_after_a_restart(
+    programs: Programs, engine: Engine, tmp_path: Path
+) -> None:
+    programs.add(PACKAGE_ID, boxed(tmp_path), "1" * 32)
+    engine.refusing = True
+    programs.add(PACKAGE_ID, make_package(tmp_path / "a"), "2" * 32)
+    assert engine.held == {(PACKAGE_ID, "1" * 32)}
+    again = Programs(tmp_path / "programs", DEFAULTS, lambda: engine)
+    engine.refusing = False
+    again.tidy()
+    assert engine.held == set()
+    assert [path.name for path in tmp_path.glob(".*-images")] == []
+
+
 def test_an_image_that_the_engine_lost_is_brought_again(
     programs: Programs, engine: Engine, tmp_path: Path
 ) -> None:

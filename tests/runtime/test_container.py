@@ -220,6 +220,33 @@ def test_devices_of_cards_are_inside_and_no_other(engine: ContainerEngine, data:
             node.unlink()
 
 
+@pytest.fixture
+def an_account(engine: ContainerEngine, data: Path) -> Iterator[None]:
+    """We are not root, but one who may use the socket."""
+    engine.folder.chmod(0o711)
+    engine.socket.chmod(0o666)
+    os.chown(data, 1000, 1000)
+    os.seteuid(1000)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.usefixtures("an_account")
+def test_where_we_are_not_root_home_is_in_memory_and_bounded(engine: ContainerEngine, data: Path) -> None:
+    with containers(engine, data, tmp_max_bytes=1 << 20) as one:
+        wanted, hand = the_engine(data)
+        one.start(wanted)
+        wait_until(lambda: printed(one, b"ready"), what="ready")
+        assert hand.do("write", "/var/log/acsmpd/x") == ""
+        assert "No space left" in hand.do("disk", ["a", 2])
+        assert one.usage("L1").rss_bytes > 1_000_000
+        one.stop("L1")
+        assert engine.containers() == []
+        assert sorted(path.name for path in (data / "services" / ".container-homes").rglob("*")) == ["L1"]
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [(("/gone", "x"), "/gone"), (("/app",), "/app|permission denied|is a directory")],
