@@ -324,8 +324,8 @@ def test_after_a_crash_what_was_left_is_ended_and_nothing_else(engine: Container
 
 
 def test_an_engine_that_hangs_hides_nothing_and_holds_nobody_up(engine: ContainerEngine, data: Path) -> None:
-    with containers(engine, data, seconds=0.5, start_timeout_seconds=0.5, kill_timeout_seconds=1.0) as one:
-        wait_until(lambda: _started(one, data), what="a start within half a second", seconds=30)
+    with containers(engine, data, seconds=1.0, start_timeout_seconds=1.5, kill_timeout_seconds=2.0) as one:
+        wait_until(lambda: _started(one, data), what="a start within its time", seconds=30)
         running = one.alive("L1")
         assert running is not None
         engine.hang()
@@ -347,8 +347,15 @@ def test_an_engine_that_hangs_hides_nothing_and_holds_nobody_up(engine: Containe
             late.close()
         finally:
             engine.go_on()
-        one.stop("L1")
+        wait_until(lambda: _stopped(one), what="a stop within its time", seconds=30)
         assert ended(one).signal == signal.SIGKILL
+
+
+def _stopped(one: Containers) -> bool:
+    with contextlib.suppress(Fault):
+        one.stop("L1")
+        return True
+    return False
 
 
 def _started(one: Containers, data: Path) -> bool:
