@@ -213,6 +213,8 @@ def test_a_package_in_two_parts_becomes_a_service_on_a_device(line: Line, tmp_pa
         push = {"AlgoFilePackageID": PACKAGE_ID, "Url": f"{server.url}/part", "MD5": md5_of(part)}
         person.fine("POST", "/CAP/AlgoFilePackages", push)
         wait_until(lambda: status() == 1, what="the package without its executable")
+        lower.restart()
+        assert status() == 1, "what waits is kept over a restart"
         more = {
             "AlgoFilePackageID": PACKAGE_ID,
             "Url": f"{server.url}/inside",

@@ -145,7 +145,7 @@ def as_promised(_context: Any, response: Any, case: Request) -> None:
     assert status < 500 or str(status) in operation.definition.raw["responses"], f"{status} is not named here"
     if response.headers["content-type"][0].startswith("application/json"):
         code = int(response.json().get("Code", 0))
-        business = operation.path.startswith("/CAD") and status == 200
+        business = operation.path.startswith(("/CAD", "/CAP")) and status == 200
         assert business or status == (code // 100 or 200), f"HTTP {status} with Code {code}"
 
 

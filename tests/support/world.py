@@ -147,10 +147,17 @@ class World:
             info["RulesParams"][0]["ExtendParams"] = {"Every": 30}  # seconds between two results
             body = {"TaskInfo": info, "RestartPolicy": "ALWAYS", "CreateAndStartTask": True}
             self.client.post("/CAD/AlgoTasks", body)
+        if not self._site_services():
+            body = {"AlgoFilePackageID": PUSHED_ID, "Replicas": 1, "XpuType": "", "HostName": SITE_CODE}
+            self.client.post("/CAP/AlgoServices", body)
 
     def _face_tasks(self) -> list[str]:
         found = self.client.post("/CAD/AlgoTasks:search", {}).data or {}
         return [one["TaskInfo"]["ID"] for one in found.get("Records", [])]
+
+    def _site_services(self) -> list[str]:
+        found = self.client.post("/CAP/AlgoServices:search", {}).data or {}
+        return [one["AlgoServiceID"] for one in found.get("Records", [])]
 
     # --- what there is ------------------------------------------------------------------------------------
 
@@ -161,7 +168,7 @@ class World:
         spoken = [task for task in self.cad.tasks.values() if task.receive_urls]
         self.ids = {
             "AlgoFilePackages": [PACKAGE_ID, PUSHED_ID, FREE_ID], "AlgoDef": [CAPABILITY],
-            "AlgoServices": [one["AlgoServiceID"] for one in services],
+            "AlgoServices": [*(one["AlgoServiceID"] for one in services), *self._site_services()],
             "Tasks": [one["TaskID"] for one in self._plans()],
             "Rollouts": [one["ID"] for one in self.client.fine("GET", "/ACSMP/Rollouts")],
             "TaskInstances": [one["ID"] for one in instances],
