@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from acsmpd.api.call import Caller
 from acsmpd.api.platform import Platform
@@ -41,36 +41,50 @@ def site_nodes(platform: Platform, tx: Tx, caller: Caller) -> list[OwnNode]:
     return nodes_of(boxes_of(platform, tx, caller))
 
 
+class _There(NamedTuple):
+    """By computility: services of any package, and where this package's file is, or a service of it."""
+
+    loads: Counter[str]
+    files: set[str]
+    taken: set[str]
+
+
+def _there(tx: Tx, package_id: str) -> _There:
+    held = services.copies(tx, Copy.package_id == package_id)
+    taken = {load.device for load in services.loads(tx, Load.package_id == package_id)}
+    return _There(
+        Counter(load.device for load in services.loads(tx, Load.wanted == True)),
+        {copy.device for copy in held if copy.status == 3},
+        taken | {copy.device for copy in held if not copy.ours},
+    )
+
+
 def grounds_of(
     platform: Platform, tx: Tx, package: dict[str, Any], card: str, caller: Caller, number: int
 ) -> tuple[list[Ground], list[str]]:
-    """Where replicas of a package could go, and of each other computility why not. Those away come in when those that
-    are there have too little room.
+    """Where replicas of a package could go, and of each other computility why not.
 
-    `card`: the one asked for, "" for any; a package that asks for none runs anywhere.
+    Those that are away, or do not tell their cards, come in when the others have too little room. `card`: the one asked
+    for, "" for any; a package that asks for none runs anywhere.
     """
-    wishes = package["manifest"].get("xpu") or ()
-    numbers = Counter(load.device for load in services.loads(tx, Load.wanted == True))
-    held = services.copies(tx, Copy.package_id == package["id"])
-    files = {copy.device for copy in held if copy.status == 3}
-    taken = {load.device for load in services.loads(tx, Load.package_id == package["id"])}
-    taken |= {copy.device for copy in held if not copy.ours}
+    wishes, there = package["manifest"].get("xpu") or (), _there(tx, package["id"])
     known, why = devices.all_devices(tx), []
-    here: list[Ground] = []
-    away: list[Ground] = []
+    sure: list[Ground] = []
+    unsure: list[Ground] = []
     for box in boxes_of(platform, tx, caller):
         device = known[box.code]
-        reason = _unfit(device, box, wishes, card, box.code in taken)
+        reason = _unfit(device, box, wishes, card, box.code in there.taken)
         if reason:
             why.append(f"{box.code}: {reason}")
             continue
         ground = Ground(
-            device=box.code, has_file=box.code in files, loads=numbers[box.code],
+            device=box.code, has_file=box.code in there.files, loads=there.loads[box.code],
             room=_room(platform, tx, device, number),
         )  # fmt: skip
-        (here if device.takes_new_work else away).append(ground)
-    room = sum(ground.room for ground in here)
-    return (here if room >= number else [*here, *away]), why
+        is_sure = device.takes_new_work and (not wishes or cards_in(box.infos) is not None)
+        (sure if is_sure else unsure).append(ground)
+    room = sum(ground.room for ground in sure)
+    return (sure if room >= number else [*sure, *unsure]), why
 
 
 def _unfit(device: Device, box: Box, wishes: Any, card: str, taken: bool) -> str:
@@ -81,10 +95,10 @@ def _unfit(device: Device, box: Box, wishes: Any, card: str, taken: bool) -> str
     if device.family in ONE_SERVICE and taken:
         return "a service of the package is there already"
     cards = cards_in(box.infos)
-    if wishes and card and cards is not None and _folded(card) not in {folded(one) for one in cards}:
+    if not wishes or cards is None:
+        return "has no cards" if wishes and device.family is Family.LOCAL else ""
+    if card and _folded(card) not in {folded(one) for one in cards}:
         return f"has no card {card}, but {', '.join(cards)}"
-    if wishes and cards is None and not any(info.get("XpuMonitors") for info in box.infos) and box.infos:
-        return "has no cards"
     return misfit(wishes, cards)
 
 

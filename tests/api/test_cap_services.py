@@ -171,9 +171,12 @@ def test_a_package_goes_where_its_cards_are(face: Face, tmp_path: Path) -> None:
     assert places(face, service) == [FIRST, SECOND]
     assert detail(face, service)["XpuQuota"] == 0.5
     said = load(face, XpuType="NVIDIA-A2")
+    assert said.code == 0, "the edge device tells no cards"
+    said = load(face, XpuType="NVIDIA-A2")
     assert said.code == 40903, said
+    assert f"{SITE_CODE}: has no cards" in said.message
     assert face.fine("POST", f"{SERVICES}:search", {"XpuType": "NVIDIA_T4"})["TotalSize"] == 1
-    assert face.fine("POST", f"{SERVICES}:search", {"XpuType": "NVIDIA-A2"})["TotalSize"] == 0
+    assert face.fine("POST", f"{SERVICES}:search", {"XpuType": "NVIDIA-A9"})["TotalSize"] == 0
 
 
 @pytest.mark.parametrize(
