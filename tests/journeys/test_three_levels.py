@@ -89,6 +89,11 @@ def levels(tmp_path: Path) -> Iterator[Levels]:
         for one in (found["city"], found["site"], *boxes):
             one.ready()
         yield Levels(found["city"], found["site"], tuple(boxes), (up, down))
+        for one in (found["city"], found["site"], *boxes):
+            assert one.process is not None
+            assert one.process.poll() is None, (
+                f"{one.data.name} ended by itself: {one.log.read_text()[-2000:]}"
+            )
 
 
 def _box(folder: Path, place: int, code: str, site: str, password: Path) -> Daemon:
