@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tarfile
 from collections.abc import Iterator
@@ -32,25 +33,35 @@ class Line(NamedTuple):
     cads: tuple[FakeCad, FakeCad]
 
 
+@contextlib.contextmanager
+def site_below(folder: Path, *uppers: Site) -> Iterator[Line]:
+    """A site that is a CAP of each of them, with two CADs; the Line is that of the first."""
+    password = folder / "password"
+    password.write_text("Site-Passw0rd-77\n")
+    entries = [
+        {
+            "url": upper.url, "code": LOWER, "type": "CAP", "username": "site", "password_file": str(password),
+            "keepalive_seconds": 1,
+        }
+        for upper in uppers
+    ]  # fmt: skip
+    settings = {
+        "site_code": LOWER, "upstream": json.dumps(entries), "local_enabled": "false",
+        "computility_suspect_seconds": "2", "computility_lost_seconds": "3",
+    }  # fmt: skip
+    with FakeCad(FIRST) as one, FakeCad(SECOND) as two, running(folder / "lower", **settings) as lower:
+        for cad in (one, two):
+            assert cad.register(lower.url).accepted
+            lower.until(f"/ACSMP/Computility/{cad.code}", lambda d: d["State"] == "online")
+        for upper in uppers:
+            upper.until(f"/ACSMP/Computility/{LOWER}", lambda d: d["State"] == "online", seconds=30)
+        yield Line(uppers[0], lower, (one, two))
+
+
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    password = tmp_path / "password"
-    password.write_text("Site-Passw0rd-77\n")
-    with running(tmp_path / "upper") as upper, FakeCad(FIRST) as one, FakeCad(SECOND) as two:
-        entry = {
-            "url": upper.url, "code": LOWER, "type": "CAP", "username": "site",
-            "password_file": str(password), "keepalive_seconds": 1,
-        }  # fmt: skip
-        settings = {
-            "site_code": LOWER, "upstream": json.dumps([entry]), "local_enabled": "false",
-            "computility_suspect_seconds": "2", "computility_lost_seconds": "3",
-        }  # fmt: skip
-        with running(tmp_path / "lower", **settings) as lower:
-            for cad in (one, two):
-                assert cad.register(lower.url).accepted
-                lower.until(f"/ACSMP/Computility/{cad.code}", lambda d: d["State"] == "online")
-            upper.until(f"/ACSMP/Computility/{LOWER}", lambda d: d["State"] == "online", seconds=30)
-            yield Line(upper, lower, (one, two))
+    with running(tmp_path / "upper") as upper, site_below(tmp_path, upper) as found:
+        yield found
 
 
 def loaded(line: Line, tmp_path: Path, **more: Any) -> str:
@@ -232,3 +243,43 @@ def test_a_package_in_two_parts_becomes_a_service_on_a_device(line: Line, tmp_pa
     assert PACKAGE_ID in one.packages
     with tarfile.open(file) as tar:
         assert sorted(member.name for member in tar) == ["algo.yaml", "bin"]
+
+
+def test_two_platforms_above_work_side_by_side(tmp_path: Path) -> None:
+    """Each with a package, services on both devices and tasks of its own: what one does is nothing to the other."""
+    with (
+        running(tmp_path / "first") as first, running(tmp_path / "second") as second,
+        site_below(tmp_path, first, second) as line,
+    ):  # fmt: skip
+        (tmp_path / "other").mkdir()
+        other = make_package(tmp_path / "other", package_id=OTHER, name="other", codes=("OTHER-1.0.0",))
+        assert second.client.upload(other).code == 0
+        mine = loaded(line, tmp_path, Replicas=2)
+        body = {"AlgoFilePackageID": OTHER, "ComputilityCode": LOWER, "Replicas": 2}
+        theirs = str(second.client.fine("POST", DEVICES, body))
+        second.until(f"{DEVICES}/{LOWER}/{theirs}", lambda d: d["Status"] == "RUNNING", seconds=40)
+        plan, their_plan = start(line, 2), start(line._replace(upper=second), 2)
+        assert [len(cad.running_tasks()) for cad in line.cads] == [2, 2]
+
+        # neither sees anything of the other's
+        for upper, service in ((first, mine), (second, theirs)):
+            shown = upper.client.fine("POST", f"{DEVICES}/Search", {"ComputilityCode": LOWER})["Records"]
+            assert [(one["AlgoServiceID"], one.get("Foreign")) for one in shown] == [(service, None)]
+            foreign = f"/ACSMP/Computility/{LOWER}/ForeignTasks/Search"
+            assert upper.client.fine("POST", foreign, {})["PageContent"] == []
+
+        # the first takes everything away; the second's goes on untouched
+        ids = [{task.task_id for task in cad.running_tasks()} for cad in line.cads]
+        first.client.fine("DELETE", f"/ACSMP/Tasks/{plan}?Wait=20")
+        gone = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": LOWER, "AlgoServiceID": mine}
+        first.client.fine("POST", f"{DEVICES}/UnInstall?Wait=20", gone)
+        first.client.fine("DELETE", f"/ACSMP/AlgoFilePackages/Devices/{LOWER}/{PACKAGE_ID}?Wait=20")
+        wait_until(
+            lambda: not any(PACKAGE_ID in cad.packages for cad in line.cads), what="the first's package gone"
+        )
+        for cad, had in zip(line.cads, ids, strict=True):
+            left = {task.task_id for task in cad.running_tasks()}
+            assert len(left) == 1
+            assert left < had
+            assert set(cad.packages) == {OTHER}
+        second.until(f"/ACSMP/Tasks/{their_plan}", lambda d: d["RunningCount"] == 2)
