@@ -78,36 +78,38 @@ class PartImporter:
     def _keep(
         self, received: Received, manifest: Manifest, file_name: str, origin: str, package_id: str
     ) -> None:
+        """Under its name, durably; what it takes the place of goes."""
         try:
-            if manifest.id and manifest.id != package_id:
-                raise faults.InvalidPackage(
-                    f"{file_name}: algo.yaml names the package {manifest.id}, not {package_id}"
-                )
-            with self._store.read() as tx:
-                refuse_running(tx, package_id, manifest)
-                refuse_foreign(tx, package_id, manifest, origin)
-                old = unfinished.get(tx, package_id)
-                if old is not None and old.origin != origin:
-                    raise faults.Conflict(
-                        f"cannot take package {package_id}: platform {old.origin} sends one"
-                    )
+            self._expect_welcome(manifest, file_name, origin, package_id)
         except BaseException:
             self._intake.discard(received)
             raise
-        path = self._intake.publish(received, package_id, received.sm3)
-        now_ms = self._clock.now().wall_ms
+        path, now_ms = self._intake.publish(received, package_id, received.sm3), self._clock.now().wall_ms
+        one = Unfinished(
+            id=package_id, origin=origin, path=str(path), size=received.size, md5=received.md5,
+            file_name=file_name[:256], manifest=msgspec.to_builtins(manifest), created_ms=now_ms,
+        )  # fmt: skip
         with self._store.write() as tx:
-            replaced = packages.get(tx, package_id)
-            if replaced is not None:
+            row, old = packages.get(tx, package_id), unfinished.get(tx, package_id)
+            if row is not None:
                 packages.delete(tx, package_id, now_ms)
-            one = Unfinished(
-                id=package_id, origin=origin, path=str(path), size=received.size, md5=received.md5,
-                file_name=file_name[:256], manifest=msgspec.to_builtins(manifest), created_ms=now_ms,
-            )  # fmt: skip
             unfinished.put(tx, one)
-        for left in (replaced and str(replaced["path"]), old and old.path):
-            if left and left != str(path):
-                self._intake.remove(Path(left))
+        left = {str(row["path"]) if row is not None else "", old.path if old is not None else ""}
+        for former in left - {"", one.path}:
+            self._intake.remove(Path(former))
+
+    def _expect_welcome(self, manifest: Manifest, file_name: str, origin: str, package_id: str) -> None:
+        """What an import asks of a package, asked of its first part already."""
+        if manifest.id and manifest.id != package_id:
+            raise faults.InvalidPackage(
+                f"{file_name}: algo.yaml names the package {manifest.id}, not {package_id}"
+            )
+        with self._store.read() as tx:
+            refuse_running(tx, package_id, manifest)
+            refuse_foreign(tx, package_id, manifest, origin)
+            old = unfinished.get(tx, package_id)
+        if old is not None and old.origin != origin:
+            raise faults.Conflict(f"cannot take package {package_id}: platform {old.origin} sends one")
 
     def _drop(self, package_id: str) -> None:
         """The part is not needed any more."""

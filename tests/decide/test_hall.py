@@ -146,6 +146,12 @@ def test_a_direct_device_takes_what_an_operator_said_it_can(more: Any, streams: 
     assert (bare(got) if found else got) == (Place("c1", None, None, ()) if found else reason)
 
 
+def test_a_direct_device_is_not_for_a_platform_above() -> None:
+    """Its services are its own, and a direct device has none: by itself it takes the site's work alone."""
+    here = {"c1": camera(capabilities=["INTRUSION"])}
+    assert isinstance(place(wants("INTRUSION", origin="2" * 20), [], [], here), str)
+
+
 def test_a_pinned_direct_device_needs_no_list_but_has_its_limit() -> None:
     here = {"c1": camera()}
     assert bare(place(wants("X", device="c1"), [], [], here)) == Place("c1", None, None, ())
