@@ -36,6 +36,7 @@ from acsmpd.model import (
     Push,
     PushProgram,
     ResumeTask,
+    Scale,
     SeenPackage,
     SeenService,
     SeenTask,
@@ -251,6 +252,8 @@ class Local:
                 return Outcome()
             case Load():
                 return self._load(step)
+            case Scale():
+                raise Permanent("this box has a load for each replica")
             case Unload():
                 return self._unload(step)
             case CreateTask():

@@ -78,6 +78,7 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     xpu_type: str = ""
     error: str = ""
     ours: bool = True
+    replicas: int | None = None  # as it was told or shows, where its facility can change that
 
 
 CARRIED = ("PENDING", "RUNNING")

@@ -8,7 +8,16 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.model import AUTH_SERVER, ONE_SERVICE, Device, Family, brings_own, needs_authorisation
+from acsmpd.model import (
+    AUTH_SERVER,
+    ONE_SERVICE,
+    PULLS_IMAGES,
+    Device,
+    Family,
+    brings_own,
+    image_trouble,
+    needs_authorisation,
+)
 from acsmpd.store import authservers, devices, licences, packages, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load
@@ -53,11 +62,19 @@ def package_of(tx: Tx, package_id: str) -> dict[str, Any]:
     return row
 
 
+def check_takes(tx: Tx, device: Device, package_id: str) -> None:
+    """NotSupported for a package a computility can never have: one without an image, where images are pulled."""
+    trouble = image_trouble(package_of(tx, package_id)["manifest"]) if device.family in PULLS_IMAGES else ""
+    if trouble:
+        raise faults.NotSupported(f"computility {device.code} cannot have package {package_id}: {trouble}")
+
+
 def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int) -> Installed:
     """Wish for a service and for its package file; on a CAD the one that stands there already is taken.
 
     One that somebody else loaded there becomes ours. Raises before anything is written.
     """
+    check_takes(tx, device, package_id)
     _check_authorised(tx, package_id, device.code, wanted, now_ms)
     if device.family in ONE_SERVICE:
         existing = _existing(tx, package_id, device, wanted, now_ms)

@@ -640,3 +640,15 @@ ALTER TABLE "service" ADD COLUMN "host" VARCHAR(255) NOT NULL DEFAULT '';
 ALTER TABLE "service" ADD COLUMN "xpu_type" VARCHAR(255) NOT NULL DEFAULT '';
 """
 """Central analysis platforms: executables that travel by themselves, services bound to a node or a card."""
+
+CLUSTERS = """
+ALTER TABLE "computility" ADD COLUMN "cluster" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "computility" ADD COLUMN "nodes" TEXT;
+ALTER TABLE "computility" ADD COLUMN "namespace" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "load" ADD COLUMN "replicas" INTEGER;
+UPDATE "computility" SET "cluster" = COALESCE(json_extract("location", '$.Cluster'), ''), \
+"nodes" = json_extract("location", '$.Nodes'), "location" = NULL \
+WHERE "family" = 'ccp' AND json_extract("location", '$.Cluster') IS NOT NULL;
+"""
+"""Central computing platforms: which cluster and nodes, and how many replicas a workload has. Cluster and nodes that
+were entered before stood where others have their place on the map."""
