@@ -211,4 +211,5 @@ def _service(seen: Workload) -> SeenService:
         error=why,
         load_id=seen.load_id,
         replicas=seen.replicas,
+        ready=sum(pod.ready for pod in seen.pods),
     )

@@ -38,12 +38,18 @@ LOOK_SECONDS = 60.0
 
 
 class _Engine:
-    """One pod and what it showed. `unsure`: instances whose create had no clear outcome."""
+    """One pod and what it showed. `coming`: tasks being created there; `unsure`: instances whose create had no clear
+    outcome."""
 
     def __init__(self, service: str, pod: Pod) -> None:
         self.service, self.pod = service, pod
         self.tasks: dict[str, SeenTask] = {}
         self.unsure: set[str] = set()
+        self.coming = 0
+
+    @property
+    def streams(self) -> int:
+        return len(self.tasks) + self.coming
 
 
 class PodEngines:
@@ -135,6 +141,9 @@ class PodEngines:
         except Unknown:
             engine.unsure.add(str(step.info.get("ID") or ""))
             raise
+        finally:
+            with self._lock:
+                engine.coming -= 1
         if not outcome.facility_id:
             return outcome
         task = outcome.task or SeenTask(task_id=outcome.facility_id, status="PENDING")
@@ -148,7 +157,9 @@ class PodEngines:
             for pod in ready:
                 engine = held.setdefault(pod.name, _Engine(service, pod))
                 engine.pod = pod
-            return min((held[pod.name] for pod in ready), key=lambda one: (len(one.tasks), one.pod.name))
+            least = min((held[pod.name] for pod in ready), key=lambda one: (one.streams, one.pod.name))
+            least.coming += 1
+            return least
 
     def _peer(self, peer: Peer, pod: Pod) -> Peer:
         """The address is what the platform says: the egress policy judges it like any other."""

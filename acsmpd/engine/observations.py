@@ -276,8 +276,8 @@ class Observations:
                 values["missing"] = 0
             if service.facility_id and service.facility_id != load.facility_id:
                 values["facility_id"] = service.facility_id
-            if service.replicas is not None and service.replicas != load.replicas:
-                values["replicas"] = service.replicas
+            if (service.replicas, service.ready) != (load.replicas, load.ready):
+                values |= {"replicas": service.replicas, "ready": service.ready}
             kept = load.error if load.parked and load.status == service.status else ""
             error = service.error or kept
             if load.status != service.status or load.error != error:

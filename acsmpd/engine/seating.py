@@ -67,7 +67,7 @@ def seats_of(
         """What the package says, else our own limit here, else unknown."""
         told = fitting.streams(wishes.get(load.package_id, ()), load.xpu_type, cards.get(load.device))
         if told is not None and known[load.device].family in OWN_REPLICAS:
-            told *= many.get(load.service_id, 1)
+            told *= many.get(load.service_id, 1) if load.ready is None else load.ready
         return own_limit if told is None and load.device == core.local_code else told
 
     seats = [

@@ -79,6 +79,7 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     error: str = ""
     ours: bool = True
     replicas: int | None = None  # as it was told or shows, where its facility can change that
+    ready: int | None = None  # how many of them serve
 
 
 CARRIED = ("PENDING", "RUNNING")

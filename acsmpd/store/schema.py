@@ -646,6 +646,7 @@ ALTER TABLE "computility" ADD COLUMN "cluster" TEXT NOT NULL DEFAULT '';
 ALTER TABLE "computility" ADD COLUMN "nodes" TEXT;
 ALTER TABLE "computility" ADD COLUMN "namespace" TEXT NOT NULL DEFAULT '';
 ALTER TABLE "load" ADD COLUMN "replicas" INTEGER;
+ALTER TABLE "load" ADD COLUMN "ready" INTEGER;
 UPDATE "computility" SET "cluster" = COALESCE(json_extract("location", '$.Cluster'), ''), \
 "nodes" = json_extract("location", '$.Nodes'), "location" = NULL \
 WHERE "family" = 'ccp' AND json_extract("location", '$.Cluster') IS NOT NULL;

@@ -241,6 +241,7 @@ class Load(Table):
     changed_ms = BigIntegerField()
     ours = BooleanField(default=True, constraints=[YES])  # False: foreign, somebody else loaded it
     replicas = IntegerField(null=True)  # as its facility was told or shows, where they are changed in place
+    ready = IntegerField(null=True)  # how many of them serve
 
 
 class Plan(Table):
