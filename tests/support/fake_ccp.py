@@ -52,6 +52,7 @@ class FakePod:
     said: str = ""
     restarts: int = 0
     ready: bool = False
+    ip: str = HOST
 
     @property
     def port(self) -> int:
@@ -68,11 +69,12 @@ class FakeWorkload:
     image: str
     asked: ccp.WorkloadCreateRequest | None = None
     pods: list[FakePod] = field(default_factory=list)
+    created: str = CREATED
 
     def listed(self) -> dict[str, Any]:
         return {
             "Namespace": self.namespace, "WorkloadName": self.name, "Replicas": self.replicas,
-            "CreatedDate": CREATED,
+            "CreatedDate": self.created,
         }  # fmt: skip
 
 
@@ -297,7 +299,7 @@ class FakeCcp(FakeFacility, Habits):
     def _pod(self, one: FakeWorkload, pod: FakePod) -> dict[str, Any]:
         labels = one.asked.labels if one.asked else {"app": one.name}
         return {
-            "Name": pod.name, "NodeName": f"node-{pod.node}", "HOStIP": f"10.9.0.{pod.node}", "PodIP": HOST,
+            "Name": pod.name, "NodeName": f"node-{pod.node}", "HOStIP": f"10.9.0.{pod.node}", "PodIP": pod.ip,
             "Port": pod.port, "Status": pod.status if pod.ready or pod.said else "Pending", "StatusDesc": pod.said,
             "Image": one.image, "Restarts": pod.restarts, "Age": 1, "Ready": pod.ready, "DeploymentName": one.name,
             "Labels": [{"Name": name, "Value": value} for name, value in labels.items()],
