@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,13 +264,28 @@ def test_a_package_without_an_image_address_is_refused_at_the_call(
     assert ccp.engines == {}
 
 
+def typed(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
+    """What a shell on the box answers to `acsmpd WORDS`, with the daemon running."""
+    environ = {**os.environ, "ACSMPD_DATA_DIR": str(site.data), "ACSMPD_SITE_CODE": site.settings.site_code}
+    command = [sys.executable, "-m", "acsmpd", *words]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
 def test_what_an_operator_enters(site: Site, ccp: FakeCcp) -> None:
     """Nobody tells which clusters and nodes there are: they can be changed, and are told where they are missing."""
-    path = f"/ACSMP/Computility/{ccp.code}"
-    offline.add_device(
-        site.settings, Clock(), ccp.code, username="", password="", url=ccp.url, kind="", family="ccp", prefix="",
-        pin=None, cluster="", nodes=(),
-    )  # fmt: skip
+    path, add = f"/ACSMP/Computility/{ccp.code}", ("device", "add", ccp.code, "--family", "ccp")
+    for words, said in (
+        ((), "--url is wanted"), (("--url", ccp.url, "--cluster", "a/b"), "--cluster"),
+        (("--url", ccp.url, "--namespace", "a@b"), "--namespace"),
+    ):  # fmt: skip
+        ended = typed(site, *add, *words)
+        assert (ended.returncode != 0, said in ended.stderr) == (True, True), ended
+    ended = typed(site, *add, "--url", ccp.url)
+    assert (ended.returncode, ended.stdout) == (0, f"computility {ccp.code} is preset\n"), ended
+    who = {"Code": ccp.code, "Type": "CCP", "IP": "127.0.0.1", "Port": 9, "Username": "", "Password": ""}
+    for password in ("", "guess"):  # nobody else is it: it has no password, and none is taken for it
+        answer = site.client.post("/ACSMP/Register", {**who, "Password": password, "Username": "u"})
+        assert answer.code in (40001, 40102), answer
     site.until(path, lambda found: "its Cluster is not entered" in found.get("Reason", ""))
     site.client.fine("PUT", path, {"Cluster": CLUSTER, "Namespace": "video"})
     shown = site.until(path, lambda found: found["State"] == "online" and "Info" in found)
