@@ -278,6 +278,8 @@ class Observations:
                 values["facility_id"] = service.facility_id
             if (service.replicas, service.ready) != (load.replicas, load.ready):
                 values |= {"replicas": service.replicas, "ready": service.ready}
+                if not load.ours and service.replicas is not None:
+                    services.change_service(tx, load.service_id, replicas=service.replicas)
             kept = load.error if load.parked and load.status == service.status else ""
             error = service.error or kept
             if load.status != service.status or load.error != error:

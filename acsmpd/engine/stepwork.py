@@ -119,8 +119,9 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
     image = (
         image_of(package["manifest"], node.xpu_type) if package and peer.family in PULLS_IMAGES else Image()
     )
-    given = {entry["Name"]: entry["Value"] for entry in service["env"]}
-    env = list({**dict(image.env), **given}.items())
+    given = {entry["Name"] for entry in service["env"]}
+    env = [one for one in image.env if one[0] not in given]
+    env += [(entry["Name"], entry["Value"]) for entry in service["env"]]
     server, link, path = "", service["license_url"], None
     if package is not None and not brings_own(service["env"], service["license_url"]):
         server, licence = _authorisation(core, tx, package, item.device)

@@ -10,93 +10,20 @@ from typing import Any
 
 import pytest
 
-from acsmpd.drivers.ccp import Ccp
 from acsmpd.faults import Permanent, Temporary, Unknown
 from acsmpd.model import (
-    CreateTask,
     DeleteCopy,
-    DeleteTask,
-    Family,
-    Load,
-    LookTask,
-    Observed,
-    Outcome,
-    Peer,
     Push,
     PushProgram,
-    ResumeTask,
     Scale,
-    Unload,
-    UpdateTask,
 )
-from acsmpd.security.egress import EgressPolicy
-from acsmpd.settings import load
 from acsmpd.wire.caller import Wire
-from tests.support.fake_ccp import CLUSTER, NODES, FakeCcp
-from tests.support.fake_stage import info
+from tests.drivers.ccp_setup import IMAGE, LOAD, NAME, PACKAGE, Stage, deploy
+from tests.support.fake_ccp import CLUSTER, FakeCcp
 from tests.wire.servers import Handler, Server, serving
 
 EXAMPLES = json.loads((Path(__file__).parents[1] / "contract/examples/part4-ccp.json").read_text())
-PACKAGE = "1101150192508600000120231012203630000102"
-IMAGE = "127.0.0.1:5000/provider-human_detect:1.3.0"
-LOAD = "76079e21-1b8b-4151-b904-6c56a4635d58"
-NAME = "acsmp-76079e211b8b4151b9046c56a4635d58"
 AUTH = "192.108.1.1:8808,192.108.1.2:8808"
-
-
-class Stage:
-    """The driver, and whom it commands."""
-
-    def __init__(self, wire: Wire, url: str, interface: str = "none", **more: Any) -> None:
-        settings = load(
-            None,
-            {"ACSMPD_CCP_ENGINE_INTERFACE": interface, "ACSMPD_CCP_CPU": "3", "ACSMPD_CCP_MEMORY_GIB": "5"},
-        )
-        self.driver = Ccp(wire, settings)
-        place = {"cluster": CLUSTER, "nodes": NODES, "namespaces": ("default",), **more}
-        self.peer = Peer(code="11010000005020000041", family=Family.CCP, url=url, **place)
-
-    def perform(self, step: Any) -> Outcome:
-        return self.driver.perform(self.peer, step)
-
-    def observe(self, *known: str) -> Observed:
-        return self.driver.observe(self.peer, frozenset(known))
-
-    def load(self, load_id: str = LOAD, **more: Any) -> str:
-        return self.perform(deploy(load_id, **more)).facility_id
-
-    def unload(self, key: str, *, again: bool = False) -> Outcome:
-        return self.perform(
-            Unload(load_id=LOAD, service_id="s", package_id=PACKAGE, facility_id=key, again=again)
-        )
-
-
-def deploy(load_id: str = LOAD, **more: Any) -> Load:
-    return Load(**{"load_id": load_id, "service_id": "s", "package_id": PACKAGE, "image": IMAGE, **more})
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    made = Wire(EgressPolicy(("127.0.0.1:*",)), "1" * 20, 2.0, 2.0, 1024 * 1024)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def ccp() -> Iterator[FakeCcp]:
-    with FakeCcp(engines_listen=True) as fake:
-        yield fake
-
-
-@pytest.fixture
-def stage(wire: Wire, ccp: FakeCcp) -> Stage:
-    return Stage(wire, ccp.url)
-
-
-@pytest.fixture
-def tasked(wire: Wire, ccp: FakeCcp) -> Stage:
-    """With task control on the pods."""
-    return Stage(wire, ccp.url, "ours")
 
 
 # --- as it is printed ---------------------------------------------------------------------------------------------
@@ -439,92 +366,3 @@ def test_unknown_outcomes(stage: Stage, ccp: FakeCcp) -> None:
     with pytest.raises(Temporary):
         stage.perform(Scale(load_id=LOAD, facility_id=f"{NAME}@default", replicas=2))
     assert ccp.workloads[NAME].replicas == 2
-
-
-# --- tasks on pods ---------------------------------------------------------------------------------------------------
-
-
-def start(stage: Stage, key: str, **more: Any) -> Outcome:
-    return stage.perform(
-        CreateTask(info=info(**more), restart_policy="ALWAYS", facility_service_id=key, load_id=LOAD)
-    )
-
-
-def test_without_an_interface_tasks_are_refused(stage: Stage, ccp: FakeCcp) -> None:
-    key = stage.load()
-    for step in (DeleteTask(task_id="x@y"), LookTask(task_id="x@y")):
-        with pytest.raises(Permanent, match="controls no tasks"):
-            stage.perform(step)
-    with pytest.raises(Permanent, match="controls no tasks"):
-        start(stage, key)
-    assert ccp.tasks() == []
-
-
-def test_tasks_live_on_the_pods(tasked: Stage, ccp: FakeCcp) -> None:
-    key = tasked.load(replicas=2)
-    with pytest.raises(Temporary, match="is ready"):
-        start(tasked, key)
-    first, second = start(tasked, key), start(tasked, key, stream="rtsp://127.0.0.1/two")
-    pods = [pod.name for pod in ccp.workloads[NAME].pods]
-    assert {one.facility_id.partition("@")[2] for one in (first, second)} == set(pods)
-    seen = tasked.observe(first.facility_id, second.facility_id)
-    assert {one.task_id for one in seen.tasks or ()} == {first.facility_id, second.facility_id}
-    assert {one.service_id for one in seen.tasks or ()} == {key}
-    tasked.perform(
-        UpdateTask(
-            task_id=first.facility_id,
-            info=info("rtsp://127.0.0.1/new"),
-            restart_policy="ALWAYS",
-            load_id=LOAD,
-        )
-    )
-    found = tasked.perform(LookTask(task_id=first.facility_id)).task
-    assert found is not None
-    assert found.stream_url == "rtsp://127.0.0.1/new"
-    tasked.perform(ResumeTask(task_id=first.facility_id))
-    tasked.perform(DeleteTask(task_id=second.facility_id))
-    assert len(ccp.tasks()) == 1
-    tasked.perform(Scale(load_id=LOAD, facility_id=key, replicas=0))
-    assert tasked.observe(first.facility_id).tasks == ()
-    assert tasked.perform(DeleteTask(task_id=first.facility_id)).gone
-
-
-def test_an_engine_that_does_not_answer_hides_nothing_of_the_others(tasked: Stage, ccp: FakeCcp) -> None:
-    key = tasked.load(replicas=2)
-    tasked.observe()
-    known = [start(tasked, key, stream=f"rtsp://127.0.0.1/{one}").facility_id for one in range(2)]
-    stuck, other = ccp.workloads[NAME].pods
-    assert stuck.engine is not None
-    stuck.engine.answer_http(200, "<html>proxy</html>")
-    seen = tasked.observe(*known)
-    assert {one.task_id for one in seen.tasks or ()} == set(known)
-    assert any(stuck.name in fault for fault in seen.faults)
-    stuck.engine.behave()
-    stuck.engine.drop_answer(operation="create_algo_task")
-    ccp.fail_pod(other)
-    with pytest.raises(Unknown):
-        start(tasked, key, stream="rtsp://127.0.0.1/three")
-    stuck.engine.answer_http(500, "")
-    assert tasked.observe(*known).tasks is None
-    stuck.engine.behave()
-    assert len(tasked.observe(*known).tasks or ()) == 2  # that of the failed pod is gone
-
-
-def test_before_the_first_look_nothing_is_said_of_a_task(tasked: Stage, ccp: FakeCcp) -> None:
-    with pytest.raises(Temporary, match="have not been looked at yet"):
-        tasked.perform(DeleteTask(task_id="x@pod"))
-    tasked.observe()
-    assert tasked.perform(DeleteTask(task_id="x@pod")).gone
-
-
-def test_where_a_pod_is_is_judged_by_the_egress_policy(ccp: FakeCcp) -> None:
-    wire = Wire(EgressPolicy((f"127.0.0.1:{ccp.port}",)), "1" * 20, 2.0, 2.0, 1024 * 1024)
-    try:
-        stage = Stage(wire, ccp.url, "ours")
-        key = stage.load()
-        stage.observe()
-        with pytest.raises(Permanent, match="loopback"):
-            start(stage, key)
-        assert ccp.tasks() == []
-    finally:
-        wire.close()

@@ -11,7 +11,7 @@ import pytest
 
 from acsmpd import offline
 from acsmpd.clock import Clock
-from tests.journeys.test_ccp import DEVICES, PACKAGE_ID, asked_of, enter, image_package, never_asked_by_name
+from tests.journeys.ccp_setup import DEVICES, PACKAGE_ID, asked_of, enter, image_package, never_asked_by_name
 from tests.support.fake_ccp import CREATED, FakeCcp
 from tests.support.packaging import task_info
 from tests.support.site import Site, running

@@ -5,130 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-import yaml
-
-from acsmpd import offline
-from acsmpd.clock import Clock
-from tests.support.fake_ccp import CLUSTER, NODES, FakeCcp, FakeWorkload
-from tests.support.packaging import PACKAGE_ID, make_package, task_info, write_tar
-from tests.support.site import Answer, Site, running
+from tests.journeys.ccp_setup import (
+    ARTIFACT,
+    CREATES,
+    DEVICES,
+    IMAGE,
+    all_run,
+    asked_of,
+    load,
+    looks,
+    never_asked_by_name,
+    only,
+    refused,
+    services_on,
+    start,
+    unload,
+)
+from tests.support.fake_ccp import CLUSTER, NODES, FakeCcp
+from tests.support.packaging import PACKAGE_ID, make_package, task_info
+from tests.support.site import Site
 from tests.support.wait import wait_until
-
-DEVICES = "/ACSMP/AlgoServices/Devices"
-IMAGE = "registry:5000/test-algo:1.0.0"
-ARTIFACT = "1101000000502000000120261121120000000002"
-CREATES = ("push_engine", "create_workload")
-
-
-def enter(site: Site, ccp: FakeCcp, **more: Any) -> None:
-    """As `acsmpd device add` does, with the daemon running."""
-    given = {"cluster": CLUSTER, "nodes": NODES, **more}
-    offline.add_device(
-        site.settings, Clock(), ccp.code, username="", password="", url=ccp.url, kind="", family="ccp", prefix="",
-        pin=None, **given,
-    )  # fmt: skip
-    site.until(f"/ACSMP/Computility/{ccp.code}", lambda found: found["State"] == "online")
-
-
-def image_package(folder: Path, **changes: Any) -> Path:
-    """A package whose program is an image in a registry."""
-    description = {
-        "id": PACKAGE_ID, "name": "test-algo", "version": "1.0.0", "provider": "ACSMPD",
-        "bin": {"type": "image", "remote_uri": IMAGE},
-        "abilities": [{
-            "code": "A-1", "name": "a", "data_type": "ALERT", "event_ids": ["INTRUSION"],
-            "task_types": ["VIDEO_REALTIME"],
-        }],
-        "algo_runtime": {
-            "cmd": ["./run.sh"], "env": [{"name": "MODE", "value": "fast"}],
-            "xpu": [{"quota": 0.25, "accelerator": "NVIDIA-T4", "capacities": {"stream_video_quota": 2}}],
-        },
-        **changes,
-    }  # fmt: skip
-    path = folder / f"{description['id']}_V{description['version']}.tar"
-    write_tar(path, {"algo.yaml": yaml.safe_dump(description)})
-    return path
-
-
-@pytest.fixture
-def ccp() -> Iterator[FakeCcp]:
-    with FakeCcp(engines_listen=True) as one:
-        yield one
-
-
-@pytest.fixture
-def ours(tmp_path: Path, ccp: FakeCcp) -> Iterator[Site]:
-    """A site that controls tasks on pods; the platform is entered, the package imported."""
-    with running(tmp_path / "site", ccp_engine_interface="ours") as site:
-        enter(site, ccp)
-        assert site.client.upload(image_package(tmp_path)).code == 0
-        yield site
-
-
-@pytest.fixture
-def plain(site: Site, ccp: FakeCcp, tmp_path: Path) -> Site:
-    """The same without task control."""
-    enter(site, ccp)
-    assert site.client.upload(image_package(tmp_path)).code == 0
-    return site
-
-
-def load(site: Site, ccp: FakeCcp, wait: int = 25, **more: Any) -> str:
-    body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": ccp.code, **more}
-    return str(site.client.fine("POST", f"{DEVICES}?Wait={wait}", body))
-
-
-def unload(site: Site, ccp: FakeCcp, wait: int = 25) -> None:
-    body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": ccp.code}
-    site.client.fine("POST", f"{DEVICES}/UnInstall?Wait={wait}", body)
-
-
-def services_on(site: Site, ccp: FakeCcp) -> list[dict[str, Any]]:
-    return list(site.client.fine("POST", f"{DEVICES}/Search", {"ComputilityCode": ccp.code})["Records"])
-
-
-def start(site: Site, *infos: dict[str, Any]) -> int:
-    body = {
-        "Name": "job", "Type": "VIDEO_REALTIME", "Mode": "PERIODIC", "AutoStart": True,
-        "AlgoTaskInfos": list(infos) or [task_info()],
-    }  # fmt: skip
-    return int(site.client.fine("POST", "/ACSMP/Tasks", body))
-
-
-def all_run(site: Site, plan: int) -> Any:
-    return site.until(f"/ACSMP/Tasks/{plan}", lambda found: found["RunningCount"] == found["TotalCount"] > 0)
-
-
-def looks(ccp: FakeCcp, more: int = 3) -> None:
-    """Wait for further complete observations."""
-    seen = len(ccp.asked("get_cluster_monitor")) + more
-    wait_until(lambda: len(ccp.asked("get_cluster_monitor")) >= seen, what="observations")
-
-
-def only(ccp: FakeCcp) -> FakeWorkload:
-    [workload] = [one for one in ccp.workloads.values() if one.asked is not None]
-    return workload
-
-
-def refused(answer: Answer, status: int, code: int, *words: str) -> None:
-    assert (answer.status, answer.code) == (status, code), answer
-    assert all(word in answer.message for word in words), answer
-
-
-def asked_of(ccp: FakeCcp, *rows: str) -> list[int]:
-    return [len(ccp.asked(row)) for row in rows]
-
-
-def never_asked_by_name(ccp: FakeCcp) -> None:
-    """POST on a name goes out only to delete, and once for each workload."""
-    posted = [call.path for call in ccp.calls("POST", r"/CCP/AlgoService/Workloads/[^/]+")]
-    assert len(posted) == len(set(posted)), posted
-
 
 # --- the one thin line -----------------------------------------------------------------------------------------------
 
@@ -310,94 +208,3 @@ def test_what_an_operator_enters(site: Site, ccp: FakeCcp) -> None:
         40001,
         "Cluster",
     )
-
-
-# --- answers that are lost -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("way", ["as it is sent", "with a suffix"])
-def test_a_deployment_whose_answer_is_lost_is_looked_for(plain: Site, ccp: FakeCcp, way: str) -> None:
-    ccp.name_itself(way == "with a suffix")
-    ccp.drop_answer(operation="create_workload")
-    ccp.add_foreign()
-    service = load(plain, ccp)
-    looks(ccp)
-    shown = {one["AlgoServiceID"]: one for one in services_on(plain, ccp)}
-    assert shown[service]["Status"] == "RUNNING"
-    assert [one["Foreign"] for key, one in shown.items() if key != service] == [True]
-    assert asked_of(ccp, *CREATES) == [1, 1]
-    unload(plain, ccp)
-    assert list(ccp.workloads) == ["theirs"]
-    never_asked_by_name(ccp)
-
-
-def test_a_deployment_that_never_came_is_sent_again(plain: Site, ccp: FakeCcp) -> None:
-    ccp.cut_before(operation="create_workload")
-    load(plain, ccp)
-    assert asked_of(ccp, "create_workload") == [2]
-    assert len(ccp.workloads) == 1
-
-
-@pytest.mark.parametrize("way", ["lost", "lost, over a restart", "not come", "question"])
-def test_a_deletion_is_posted_once_and_looked_for(plain: Site, ccp: FakeCcp, way: str) -> None:
-    load(plain, ccp)
-    theirs = ccp.add_foreign()
-    looks(ccp)
-    if way == "question":
-        ccp.take_post_for_question()
-    elif way == "not come":
-        ccp.cut_before(operation="delete_workload")
-    else:
-        ccp.drop_answer(operation="delete_workload")
-    unload(plain, ccp, wait=0)
-    if way == "lost, over a restart":
-        wait_until(lambda: ccp.asked("delete_workload"), what="it is posted")
-        plain.restart()
-    wait_until(lambda: list(ccp.workloads) == [theirs.name], what="ours gone, theirs not")
-    wait_until(lambda: len(services_on(plain, ccp)) == 1, what="and forgotten")
-    looks(ccp)
-    assert asked_of(ccp, "delete_workload", "delete_for_certain") == [1, int(way in ("question", "not come"))]
-    never_asked_by_name(ccp)
-
-
-def test_a_push_nobody_knows_the_end_of_is_sent_again(plain: Site, ccp: FakeCcp) -> None:
-    """It is named by its package and does no harm twice; no listing would tell."""
-    ccp.drop_answer(operation="push_engine")
-    body = {"AlgoFilePackageID": PACKAGE_ID, "ComputilityCode": ccp.code}
-    plain.client.fine("POST", "/ACSMP/AlgoFilePackages/Devices?Wait=20", body)
-    assert asked_of(ccp, "push_engine") == [2]
-
-
-def test_what_others_put_there_is_shown_and_left_alone(plain: Site, ccp: FakeCcp) -> None:
-    theirs = ccp.add_foreign(replicas=2)
-    wait_until(lambda: len(services_on(plain, ccp)) == 1, what="it is shown")
-    [shown] = services_on(plain, ccp)
-    assert (shown["Foreign"], shown["AlgoFilePackageID"]) == (True, "registry-5000-theirs-1")
-    refused(
-        plain.client.put(f"/ACSMP/AlgoServices/{shown['AlgoServiceID']}", {"Replicas": 5}),
-        409,
-        40901,
-        "somebody else",
-    )
-    load(plain, ccp)
-    unload(plain, ccp)
-    looks(ccp)
-    assert (list(ccp.workloads), theirs.replicas) == ([theirs.name], 2)
-    assert ccp.calls("", ".*/theirs.*") == []
-
-
-def test_a_number_that_is_refused_stays_told_until_another_is_wished(plain: Site, ccp: FakeCcp) -> None:
-    service = load(plain, ccp)
-    ccp.refuse(40900, "no room", operation="scale_workload")
-    plain.client.fine("PUT", f"/ACSMP/AlgoServices/{service}?Wait=20", {"Replicas": 9})
-    looks(ccp)
-    [shown] = services_on(plain, ccp)
-    assert (shown["Status"], "no room" in shown["LastError"]) == ("RUNNING", True)
-    assert asked_of(ccp, "scale_workload") == [1]
-    ccp.behave()
-    plain.client.fine("PUT", f"/ACSMP/AlgoServices/{service}?Wait=20", {"Replicas": 2})
-    assert only(ccp).replicas == 2
-    only(ccp).replicas = 7  # by somebody else: what is wished for is ours to say
-    wait_until(lambda: only(ccp).replicas == 2, what="it is set back")
-    looks(ccp)
-    assert services_on(plain, ccp)[0].get("LastError") is None
