@@ -14,6 +14,7 @@ import msgspec
 from acsmpd.clock import Clock
 from acsmpd.decide import clusters
 from acsmpd.drivers.driver import NONE_PUSHED, Pushed
+from acsmpd.drivers.listing import Budget
 from acsmpd.drivers.pods import PodEngines
 from acsmpd.drivers.workloads import Workload, Workloads, named
 from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
@@ -44,6 +45,8 @@ from acsmpd.wire.answer import Missing
 from acsmpd.wire.caller import Wire
 
 MAX_NODES = 1000
+TOLD = 5
+"""Faults of one look that are told one by one."""
 
 
 class Ccp:
@@ -51,8 +54,9 @@ class Ccp:
 
     def __init__(self, wire: Wire, settings: Settings, clock: Clock | None = None) -> None:
         self._wire, self._settings = wire, settings.ccp
-        self._workloads = Workloads(wire, clock or Clock())
-        self._engines = PodEngines(wire, clock or Clock(), settings.runtime.engine_base_path)
+        self._clock = clock or Clock()
+        self._workloads = Workloads(wire, self._clock)
+        self._engines = PodEngines(wire, self._clock, settings.runtime.engine_base_path)
 
     # --- looking -----------------------------------------------------------------------------------
 
@@ -68,33 +72,33 @@ class Ccp:
         try:
             found = self._workloads.all(peer)
         except StepFault as fault:
-            return Observed(info=info, faults=(*faults, fault.message))
+            return Observed(info=info, faults=_told([*faults, fault.message]))
         services = tuple(_service(one) for one in found)
         tasks = None
         if self._settings.engine_interface == "ours":
             ours = [(one.key, pod) for one in found if one.load_id for pod in one.pods]
             tasks = self._engines.observe(peer, ours, known, faults)
-        return Observed(info=info, services=services, tasks=tasks, faults=tuple(faults))
+        return Observed(info=info, services=services, tasks=tasks, faults=_told(faults))
 
     def _info(self, peer: Peer, faults: list[str]) -> tuple[dict[str, Any], ...]:
         """Each node that was entered, else the cluster as one."""
         if not peer.cluster:
             raise Temporary(f"cannot observe {peer.code}: its Cluster is not entered")
         whole = self._monitor(peer, "ccp.get_cluster_monitor", ClusterCode=peer.cluster)
-        nodes = []
+        budget, nodes = Budget(f"what the nodes of {peer.code} say", self._clock), []
         for node in peer.nodes[:MAX_NODES]:
             try:
-                seen = self._monitor(peer, "ccp.get_node_monitor", NodeID=node)
+                seen = self._monitor(peer, "ccp.get_node_monitor", budget.timeout(), NodeID=node)
                 nodes.append(clusters.info_of(peer.code, node, seen))
             except StepFault as fault:
                 faults.append(fault.message)
         return tuple(nodes) or (clusters.info_of(peer.code, peer.cluster, whole),)
 
-    def _monitor(self, peer: Peer, row: str, **path: str) -> dict[str, Any]:
+    def _monitor(self, peer: Peer, row: str, seconds: float | None = None, **path: str) -> dict[str, Any]:
         node = path.get("NodeID")
         message = ccp.NodeMonitorRequest(cluster_code=peer.cluster, node_id=node) if node else None
         try:
-            seen = self._wire.call(BY_ID[row], peer, message, path=path)
+            seen = self._wire.call(BY_ID[row], peer, message, path=path, timeout_seconds=seconds)
         except (Permanent, Unknown) as fault:
             raise Temporary(fault.message) from fault
         if seen is None:
@@ -199,6 +203,11 @@ class Ccp:
         if refused:
             raise Permanent(f"computility {peer.code}: {refused}")
         return self._engines.perform(peer, step, self._workloads)
+
+
+def _told(faults: list[str]) -> tuple[str, ...]:
+    more = (f"and {len(faults) - TOLD} more",) if len(faults) > TOLD else ()
+    return (*faults[:TOLD], *more)
 
 
 def _service(seen: Workload) -> SeenService:

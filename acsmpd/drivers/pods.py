@@ -109,7 +109,8 @@ class PodEngines:
     # --- doing -------------------------------------------------------------------------------------
 
     def perform(self, peer: Peer, step: Any, workloads: Workloads) -> Outcome:
-        """A task step; a task is gone with its pod."""
+        """A task step; a task is gone with its pod. Where the pod is is asked first: its address may be another's by
+        now."""
         if isinstance(step, CreateTask):
             return self._create(peer, step, workloads)
         with self._lock:
@@ -119,6 +120,12 @@ class PodEngines:
             raise Temporary(f"the pods of {peer.code} have not been looked at yet")
         if engine is None:
             return Outcome(gone=True)
+        try:
+            engine.pod = workloads.pod(peer, engine.service, engine.pod.name)
+        except Missing:
+            return Outcome(gone=True)
+        except StepFault as fault:
+            log.info("pod %s is called where it was last seen: %s", engine.pod.name, fault.message)
         on, inner = self._peer(peer, engine.pod), _inner(step.task_id)
         if isinstance(step, LookTask):
             return self._tasks.look(on, inner)

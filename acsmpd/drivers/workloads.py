@@ -121,6 +121,17 @@ class Workloads:
             )
         return tuple(_pod(pod) for pod in pods)
 
+    def pod(self, peer: Peer, key: str, pod_name: str) -> Pod:
+        """One pod as it is now. Missing when it is gone."""
+        name, space = _parts(key)
+        message = ccp.AlgoServiceDetailRequest(
+            cluster_code=peer.cluster, namespace=space, workload_name=name, pod_name=pod_name
+        )
+        seen = self._wire.call(BY_ID["ccp.get_pod"], peer, message, path={"PodName": pod_name})
+        if getattr(seen, "name", None) != pod_name:
+            raise Temporary(f"the answer on pod {clean(pod_name)} of {peer.code} is on another")
+        return _pod(seen)
+
     # --- doing -------------------------------------------------------------------------------------
 
     def scale(self, peer: Peer, key: str, replicas: int) -> None:

@@ -112,8 +112,9 @@ def service(tx: Tx, service_id: str) -> dict[str, Any] | None:
 
 
 def namespaces(tx: Tx, device: str) -> set[str]:
-    """Where a computing platform has put services: what follows @ in what they are called there."""
-    rows = tx.rows(Load.select(Load.facility_id).where(Load.device == device, Load.facility_id.contains("@")))
+    """Where a computing platform has put services of ours: what follows @ in what they are called there."""
+    here = (Load.device == device, Load.ours == YES, Load.facility_id.contains("@"))
+    rows = tx.rows(Load.select(Load.facility_id).where(*here))
     return {row["facility_id"].rpartition("@")[2] for row in rows}
 
 

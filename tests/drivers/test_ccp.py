@@ -188,6 +188,12 @@ def test_a_cluster_stands_for_nodes_that_were_not_entered(wire: Wire, ccp: FakeC
     seen = Stage(wire, ccp.url, nodes=("13", "99")).observe()
     assert [(one["HostName"], one["Cpu"]) for one in seen.info] == [("13", 64)]
     assert "there is no node 99" in seen.faults[0]
+    seen = Stage(wire, ccp.url, nodes=tuple(f"n{number}" for number in range(12))).observe()
+    assert ([one["HostName"] for one in seen.info], len(seen.faults), seen.faults[-1]) == (
+        [CLUSTER],
+        6,
+        "and 7 more",
+    )
     with pytest.raises(Temporary, match="its Cluster is not entered"):
         Stage(wire, ccp.url, cluster="").observe()
     with pytest.raises(Temporary, match="there is no cluster cluster-9"):

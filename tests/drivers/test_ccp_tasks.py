@@ -11,7 +11,7 @@ from acsmpd.model import CreateTask, DeleteTask, LookTask, Outcome, ResumeTask, 
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.wire.caller import Wire
 from tests.drivers.ccp_setup import LOAD, NAME, Stage
-from tests.support.fake_ccp import FakeCcp
+from tests.support.fake_ccp import CLUSTER, FakeCcp
 from tests.support.fake_stage import info
 
 
@@ -99,3 +99,26 @@ def test_where_a_pod_is_is_judged_by_the_egress_policy(ccp: FakeCcp) -> None:
         assert ccp.tasks() == []
     finally:
         wire.close()
+
+
+def test_a_task_step_goes_where_its_pod_is_now(tasked: Stage, ccp: FakeCcp) -> None:
+    """The address a pod had may be another's by now; a platform that does not tell is believed its last look."""
+    key = tasked.load(replicas=2)
+    tasked.observe()
+    first, second = start(tasked, key), start(tasked, key, stream="rtsp://127.0.0.1/two")
+    moved, kept = ccp.workloads[NAME].pods
+    of = {one.facility_id.partition("@")[2]: one.facility_id for one in (first, second)}
+    moved.ip = "169.254.169.254"
+    with pytest.raises(Permanent, match=r"169\.254\.169\.254"):
+        tasked.perform(DeleteTask(task_id=of[moved.name]))
+    [call] = ccp.asked("get_pod")
+    selectors = {"ClusterCode": CLUSTER, "Namespace": "default", "WorkloadName": NAME, "PodName": moved.name}
+    assert (call.path, call.json) == (f"/CCP/AlgoService/Pods/{moved.name}", selectors)
+    ccp.refuse(50012, "no mood", operation="get_pod")
+    tasked.perform(DeleteTask(task_id=of[kept.name]))
+    assert len(ccp.tasks()) == 1
+    ccp.behave()
+    ccp.workloads[NAME].pods.remove(moved)
+    assert tasked.perform(DeleteTask(task_id=of[moved.name])).gone
+    assert moved.engine is not None
+    moved.engine.stop()

@@ -66,6 +66,24 @@ def test_a_deletion_is_posted_once_and_looked_for(plain: Site, ccp: FakeCcp, way
     never_asked_by_name(ccp)
 
 
+def test_services_are_found_again_where_they_were_put(plain: Site, ccp: FakeCcp) -> None:
+    """Another Namespace is for what comes from now on."""
+    first, path = load(plain, ccp), f"/ACSMP/Computility/{ccp.code}"
+    theirs = ccp.add_foreign()
+    wait_until(lambda: len(services_on(plain, ccp)) == 2, what="both shown")
+    plain.client.fine("PUT", path, {"Namespace": "video"})
+    second = load(plain, ccp)
+    assert sorted(one.namespace for one in ccp.workloads.values()) == ["default", "default", "video"]
+    plain.restart()
+    looks(ccp, 5)
+    shown = {one["AlgoServiceID"]: one["Status"] for one in services_on(plain, ccp) if not one.get("Foreign")}
+    assert shown == {first: "RUNNING", second: "RUNNING"}
+    unload(plain, ccp)
+    assert list(ccp.workloads) == [theirs.name]
+    wait_until(lambda: services_on(plain, ccp) == [], what="nobody looks where nothing of ours is")
+    assert asked_of(ccp, "create_workload") == [2]
+
+
 def test_a_push_nobody_knows_the_end_of_is_sent_again(plain: Site, ccp: FakeCcp) -> None:
     """It is named by its package and does no harm twice; no listing would tell."""
     ccp.drop_answer(operation="push_engine")

@@ -185,9 +185,7 @@ class FakeCcp(FakeFacility, Habits):
             "ccp.scale_workload": lambda asked, at: self._scale(asked),
             "ccp.list_workloads": lambda asked, at: self._list(asked),
             "ccp.list_pods": lambda asked, at: {"Pods": [self._pod(one, pod) for one, pod in self._shown(asked)]},
-            "ccp.get_pod": lambda asked, at: next(
-                self._pod(one, pod) for one, pod in self._shown(asked) if pod.name == asked.pod_name
-            ),
+            "ccp.get_pod": lambda asked, at: self._one_pod(asked),
         }  # fmt: skip
         return work
 
@@ -295,6 +293,12 @@ class FakeCcp(FakeFacility, Habits):
                 pod.listed += 1
                 pod.ready = pod.ready or (pod.listed > self.ready_after and not self.is_on("held"))
             return [(one, pod) for pod in one.pods]
+
+    def _one_pod(self, asked: ccp.AlgoServiceDetailRequest) -> dict[str, Any]:
+        found = [self._pod(one, pod) for one, pod in self._shown(asked) if pod.name == asked.pod_name]
+        if not found:
+            raise Refusal(40401, f"there is no pod {asked.pod_name}")
+        return {**found[0], "Namespace": asked.namespace}
 
     def _pod(self, one: FakeWorkload, pod: FakePod) -> dict[str, Any]:
         labels = one.asked.labels if one.asked else {"app": one.name}
