@@ -15,7 +15,7 @@ from acsmpd.store import services
 from tests.engine.bench import Bench
 from tests.engine.plant import Box, Plant
 from tests.engine.test_scaling import go, policy, want
-from tests.store.rows import CODE, PACKAGE
+from tests.store.rows import CODE, OTHER, PACKAGE
 
 
 class Cluster(Plant):
@@ -155,3 +155,25 @@ def test_a_push_nobody_knows_the_end_of_comes_again(works: Bench) -> None:
         services.change_copy(tx, row["id"], sent=False, status=1)
     works.run(6, 15)
     assert plant.told() == ["push", "push"]
+
+
+def test_work_moves_away_from_a_platform_that_is_lost(tasked: Bench) -> None:
+    """Unlike from a CAP: what is behind it is a cluster, not a site that goes on by itself."""
+    plant = clustered(tasked)
+    tasked.instance("one")
+    tasked.run(4)
+    assert tasked.status("one") == ("RUNNING", "")
+    assert len(plant.boxes[CODE].tasks) == 1
+    tasked.device(OTHER)
+    tasked.load("load-2", OTHER)
+    tasked.run(4)
+    plant.away.add(CODE)
+    for _ in range(14):
+        tasked.presence.heard(OTHER, tasked.clock.moment.mono)
+        tasked.run(1, 15)
+    assert tasked.state() == "lost"
+    assert len(tasked.plant.boxes[OTHER].tasks) == 1
+    plant.away.clear()
+    tasked.run(6, 15)
+    assert tasked.state() == "online"
+    assert plant.boxes[CODE].tasks == {}  # it runs once

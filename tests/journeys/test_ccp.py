@@ -14,6 +14,7 @@ from tests.journeys.ccp_setup import (
     IMAGE,
     all_run,
     asked_of,
+    image_package,
     load,
     looks,
     never_asked_by_name,
@@ -208,3 +209,25 @@ def test_what_an_operator_enters(site: Site, ccp: FakeCcp) -> None:
         40001,
         "Cluster",
     )
+
+
+def test_authorisation_is_given_along(plain: Site, ccp: FakeCcp, tmp_path: Path) -> None:
+    """A server with the push and in Env; a licence file with the push: the workload's table has no word for it."""
+    env = [{"name": "AUTH_SERVER_ADDR", "value": ""}]
+    abilities = [{
+        "code": "B-1", "name": "b", "data_type": "ALERT", "event_ids": ["FIRE"], "task_types": ["VIDEO_REALTIME"],
+    }]  # fmt: skip
+    needs = image_package(
+        tmp_path, id=ARTIFACT, name="b", abilities=abilities, algo_runtime={"cmd": "./run.sh", "env": env}
+    )
+    assert plain.client.upload(needs).code == 0
+    body = {"AlgoFilePackageID": ARTIFACT, "ComputilityCode": ccp.code}
+    refused(plain.client.post(DEVICES, body), 409, 40901, "needs authorisation")
+    server = {"Server": "10.1.0.9:8808", "Provider": "ACSMPD", "Default": True}
+    plain.client.fine("POST", "/ACSMP/AuthServer", server)
+    load(plain, ccp, AlgoFilePackageID=ARTIFACT)
+    asked = only(ccp).asked
+    assert asked is not None
+    assert ccp.engines[ARTIFACT].auth_address == "10.1.0.9:8808"
+    assert [(one.name, one.value) for one in asked.env or ()] == [("AUTH_SERVER_ADDR", "10.1.0.9:8808")]
+    assert (asked.xpu, asked.xpu_type) == (0.0, "")
