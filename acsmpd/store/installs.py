@@ -63,8 +63,12 @@ def package_of(tx: Tx, package_id: str) -> dict[str, Any]:
 
 
 def check_takes(tx: Tx, device: Device, package_id: str) -> None:
-    """NotSupported for a package a computility can never have: one without an image, where images are pulled."""
-    trouble = image_trouble(package_of(tx, package_id)["manifest"]) if device.family in PULLS_IMAGES else ""
+    """NotSupported for a package a computility can never have: one without an image, where images are pulled.
+
+    NotFound for one that is not imported.
+    """
+    manifest = package_of(tx, package_id)["manifest"]
+    trouble = image_trouble(manifest) if device.family in PULLS_IMAGES else ""
     if trouble:
         raise faults.NotSupported(f"computility {device.code} cannot have package {package_id}: {trouble}")
 
