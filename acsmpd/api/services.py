@@ -67,7 +67,9 @@ def _check_host(tx: Tx, device: Device, host: str) -> None:
     if not host:
         return
     if device.family not in HAS_HOSTS:
-        raise faults.InvalidField(f"$.HostName: computility {device.code} shows no nodes to choose among")
+        raise faults.InvalidField(
+            f"$.HostName: computility {device.code} is taken as a whole, without nodes to choose among"
+        )
     infos = devices.infos(tx).get(device.code)
     trouble = node_for(infos, (), host, "").trouble if infos else ""
     if trouble:
