@@ -10,9 +10,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from acsmpd.api.access import Credentials
+from acsmpd.api.access import Credentials, faces_of
 from acsmpd.api.audit import Audit
 from acsmpd.api.bind import make_app
+from acsmpd.api.chains import Chains
 from acsmpd.api.guarding import make_guard
 from acsmpd.api.platform import Platform
 from acsmpd.api.server import HttpServer
@@ -26,6 +27,7 @@ from acsmpd.drivers.programs import Programs
 from acsmpd.engine.assembly import Assembly
 from acsmpd.engine.core import Core
 from acsmpd.engine.imports import Importer
+from acsmpd.engine.parts import PartImporter
 from acsmpd.memory import few_arenas
 from acsmpd.model import Family
 from acsmpd.notify import Notifier
@@ -190,7 +192,7 @@ class App:
         )
         self._assembly = Assembly(
             self._core, self.wire, self._downloader, self._intake, self._importer,
-            self._beat,
+            PartImporter(self.store, self._intake, self._limits, self.clock, self._importer), self._beat,
         )  # fmt: skip
         self.engine = self._assembly.engine
 
@@ -198,12 +200,15 @@ class App:
         settings, core = self.settings, self._core
         waiting = waiting_within(settings.server.threads)
         return Platform(
-            settings=settings, store=self.store, clock=self.clock, zone=settings.site.zone,
-            presence=self.presence, transfers=self.transfers, sealer=core.sealer, signer=core.signer,
+            settings=settings, store=self.store, chains=Chains(self.store), clock=self.clock,
+            zone=settings.site.zone,
+            presence=self.presence, transfers=self.transfers, traffic=core.traffic, sealer=core.sealer,
+            signer=core.signer,
             sm2=sm2.load_or_create(self._data / "keys"), gate=sm2.DecryptGate(waiting=waiting), throttle=Throttle(),
             scrypt=ScryptGate(waiting), unknown_tokens=RateLimit(), egress=self._egress, limits=self._limits,
             intake=self._intake,
-            credentials=Credentials(self.store, settings.sessions.idle_minutes * 60), data=self._data,
+            credentials=Credentials(self.store, settings.sessions.idle_minutes * 60, faces_of(settings)),
+            data=self._data,
             import_file=self._importer.import_file, local_code=self.local_code,
             started_ms=self.clock.now().wall_ms, wake=core.wake, poke=self._assembly.poke, ready=self._ready,
             stopping=core.stopping, waiters=threading.BoundedSemaphore(max(1, settings.server.waiters)),

@@ -62,6 +62,12 @@ class AwaitingApproval(Fault):
     code, title = 40302, "awaiting approval"
 
 
+class NotRegistered(Fault):
+    """Of the served /CAP face: the platform that calls has to know this site first."""
+
+    code, title = 40303, "not registered with the platform that calls"
+
+
 class NotFound(Fault):
     code, title = 40401, "not found"
 

@@ -15,9 +15,11 @@ from msgspec import Struct
 from acsmpd import faults
 from acsmpd.api.call import Caller
 from acsmpd.clock import Moment
+from acsmpd.decide.upstreams import by_name
 from acsmpd.security.throttle import RateLimit
 from acsmpd.security.tokens import Header, read_authorization, token_hash
 from acsmpd.security.tokens import Presence as Shown
+from acsmpd.settings import Settings
 from acsmpd.spec.operation import Access
 from acsmpd.store import accounts, devices, facts
 from acsmpd.store.database import Store, Tx
@@ -41,12 +43,22 @@ NEEDED: Mapping[Access, str] = {
     Access.AUDIT: "audit",
     Access.PACKAGES: "packages",
     Access.FACE: "federation",
+    Access.SITE_FACE: "federation",
 }
+FACES: Mapping[Access, str] = {Access.FACE: "/CAD", Access.SITE_FACE: "/CAP"}
+"""The rows for platforms above, and under which path they stand."""
 MOST_SESSIONS = 20
 """Of one person."""
+NO_FACES: Mapping[str, Access] = {}
 FOLLOW_SECONDS = 1.0
 """How often at most the store is asked whether another process changed credentials."""
 UNGUARDED = (Access.OPEN, Access.CREDENTIALS, Access.LINK, Access.RESULT)
+
+
+def faces_of(settings: Settings) -> dict[str, Access]:
+    """upstream's name -> the rows it may call, by what we register as there."""
+    entries = by_name(settings.upstream, settings.site_code)
+    return {name: Access.SITE_FACE if one.type == "CAP" else Access.FACE for name, one in entries.items()}
 
 
 def rights_of(roles: list[str]) -> frozenset[str]:
@@ -65,6 +77,7 @@ class Known(Struct, frozen=True):
     created_ms: int = 0
     dies_ms: int | None = None
     must_change: bool = False
+    face: Access | None = None  # of an upstream: the rows it may call
 
 
 class Credentials:
@@ -73,11 +86,13 @@ class Credentials:
     The server's own thread looks here before a body is taken: while it waits nobody is served, so that it does not
     wait for those who search.
 
+    `faces`: which rows a platform above may call, by its name; those of a box where nothing is said.
+
     `epoch` grows whenever something is forgotten: what was read from the store before is not remembered then.
     """
 
-    def __init__(self, store: Store, idle_seconds: float) -> None:
-        self._store, self._idle = store, idle_seconds
+    def __init__(self, store: Store, idle_seconds: float, faces: Mapping[str, Access] = NO_FACES) -> None:
+        self._store, self._idle, self._faces = store, idle_seconds, faces
         self._lock = threading.Lock()
         self._known: dict[str, Known] = {}
         self._used: dict[str, float] = {}
@@ -91,7 +106,7 @@ class Credentials:
             mark = facts.get(tx, accounts.CHANGES)
             found = {row["hash"]: _of_device(row) for row in devices.tokens(tx)}
             found |= {row["hash"]: _of_key(row) for row in accounts.keys(tx)}
-            found |= {row["hash"]: _of_upstream(row) for row in accounts.upstream_tokens(tx)}
+            found |= {row["hash"]: self._of_upstream(row) for row in accounts.upstream_tokens(tx)}
         with self._lock:
             sessions = {h: k for h, k in self._known.items() if k.kind == "person"}
             self._known, self._mark = {**found, **sessions}, mark
@@ -141,11 +156,26 @@ class Credentials:
         with self._lock:
             epoch = self._epoch
         with self._store.read(patient=False) as tx:
-            known = _in_store(tx, hashed)
+            known = self._in_store(tx, hashed)
         with self._lock:
             if known is not None and epoch == self._epoch:
                 self._known[hashed] = known
         return known
+
+    def _in_store(self, tx: Tx, hashed: str) -> Known | None:
+        token = devices.token(tx, hashed)
+        if token is not None:
+            return _of_device(token)
+        key = accounts.key_by_hash(tx, hashed)
+        if key is not None:
+            return _of_key(key)
+        upstream = accounts.upstream_token(tx, hashed)
+        return self._of_upstream(upstream) if upstream else None
+
+    def _of_upstream(self, row: dict[str, Any]) -> Known:
+        name = row["code"]
+        face = self._faces.get(name, Access.FACE)
+        return Known("upstream", name, frozenset({"federation"}), dies_ms=row["dies_ms"], face=face)
 
     def open_session(self, hashed: str, person: Known, now: Moment) -> None:
         """A person is in; sessions nobody uses any more end, and of one with too many the least used."""
@@ -172,17 +202,6 @@ class Credentials:
                 self._used.pop(key, None)
 
 
-def _in_store(tx: Tx, hashed: str) -> Known | None:
-    token = devices.token(tx, hashed)
-    if token is not None:
-        return _of_device(token)
-    key = accounts.key_by_hash(tx, hashed)
-    if key is not None:
-        return _of_key(key)
-    upstream = accounts.upstream_token(tx, hashed)
-    return _of_upstream(upstream) if upstream else None
-
-
 def _of_device(row: dict[str, Any]) -> Known:
     return Known(
         "computility", row["code"], role=row["role"], created_ms=row["created_ms"], dies_ms=row["dies_ms"]
@@ -192,10 +211,6 @@ def _of_device(row: dict[str, Any]) -> Known:
 def _of_key(row: dict[str, Any]) -> Known:
     roles: list[str] = row["roles"]
     return Known("key", str(row["name"]), rights_of(roles), str(row["organisation"]))
-
-
-def _of_upstream(row: dict[str, Any]) -> Known:
-    return Known("upstream", row["code"], frozenset({"federation"}), dies_ms=row["dies_ms"])
 
 
 def identify(
@@ -212,7 +227,14 @@ def identify(
     if known is None:
         raise faults.NoToken("the token is not known here")
     return Caller(
-        known.kind, known.name, address, known.rights, known.organisation, known.must_change, hashed
+        known.kind,
+        known.name,
+        address,
+        known.rights,
+        known.organisation,
+        known.must_change,
+        hashed,
+        known.face,
     )
 
 
@@ -231,8 +253,17 @@ def allow(access: Access, caller: Caller | None, address: str) -> Caller:
         return caller
     if caller.kind == "computility":
         raise faults.NotAllowed("a computility's token opens Keepalive and UnRegister of its own code only")
-    if caller.kind == "upstream" and access is not Access.FACE:
-        raise faults.NotAllowed("a platform above has no rights under /ACSMP")
+    if caller.kind == "upstream" and access is not caller.face:
+        raise _wrong_face(access, caller)
     if NEEDED[access] not in caller.rights:
         raise faults.NotAllowed(f"{caller.shown} lacks the right '{NEEDED[access]}' that this needs")
     return caller
+
+
+def _wrong_face(access: Access, caller: Caller) -> faults.NotAllowed:
+    if access not in FACES:
+        return faults.NotAllowed("a platform above has no rights under /ACSMP")
+    own = FACES.get(caller.face or Access.FACE, "")
+    return faults.NotAllowed(
+        f"this site is registered with you for {own}: {FACES[access]} is not yours to call (upstream.type)"
+    )

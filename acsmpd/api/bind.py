@@ -29,6 +29,7 @@ from acsmpd.spec.message import Message
 from acsmpd.spec.operation import Access, Operation
 from acsmpd.spec.reading import read_scalar, read_strict, read_tolerant, to_json
 from acsmpd.spec.tables import OPERATIONS
+from acsmpd.store.upstreams import MOST_HOPS
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,9 @@ def _rule(row: Operation, uri: str) -> str:
 
 View = Callable[..., flask.Response]
 
+PEOPLE = ("person", "key", "upstream")
+"""Callers for whom work that has time steps aside."""
+
 
 def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
     def view(**path: str) -> flask.Response:
@@ -129,11 +133,15 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
         row, caller, reply, claimed = rows[0], Caller("nobody", "", address), Reply(), ""
         try:
             now = platform.clock.now()
-            _check_loop(platform, request.header("via"))
+            via = _passed(platform, request.header("via"))
             shown = _shown(platform, rows, request, now)
             caller = shown or caller
             row, raw = _choose(rows, request)
             caller = access.allow(row.access, shown, address)
+            if caller.kind in PEOPLE:
+                platform.traffic.seen(now.mono)
+            if caller.kind == "upstream":
+                platform.chains.note(caller.name, via)
             if row.planned:
                 raise faults.Planned(f"{row.method} {row.uri} is planned and not served yet")
             message = _message(platform, row, raw, request)
@@ -160,6 +168,8 @@ def _view(platform: Platform, audit: Audit, rows: list[Operation]) -> View:
                 "something unforeseen went wrong; the log has it under this RequestID"
             )
             response, code = answers.failure(platform, row, unforeseen, request_id), unforeseen.code
+        if caller.kind in PEOPLE:
+            platform.traffic.seen(platform.clock.now().mono)
         audit.note(row, caller, reply.object or claimed or _object(path), code, request_id)
         return response
 
@@ -195,15 +205,17 @@ def _object(path: Mapping[str, str]) -> str:
     return "/".join(value for name, value in path.items() if name != "Signature")[:256]
 
 
-def _check_loop(platform: Platform, via_header: str | None) -> None:
-    """A request that has passed us already, or more than 8 hops, goes round in a ring (conventions section 12)."""
-    if not via_header:
-        return
-    via = [part.split()[-1] for part in via_header.split(",") if part.strip()]
+def _passed(platform: Platform, via_header: str | None) -> tuple[str, ...]:
+    """The platforms a request has passed. One that has passed us, or more than 8, goes round in a ring (conventions
+    section 12)."""
+    via = tuple(part.split()[-1] for part in (via_header or "").split(",") if part.strip())
     if platform.settings.site_code in via:
         raise faults.FederationLoop(f"this request has already passed {platform.settings.site_code}")
-    if len(via) > 8:
-        raise faults.FederationLoop(f"this request has passed {len(via)} platforms; at most 8 are taken")
+    if len(via) > MOST_HOPS:
+        raise faults.FederationLoop(
+            f"this request has passed {len(via)} platforms; at most {MOST_HOPS} are taken"
+        )
+    return via
 
 
 def _choose(rows: list[Operation], request: Incoming) -> tuple[Operation, bytes]:

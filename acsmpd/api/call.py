@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from acsmpd.clock import Moment
 from acsmpd.faults import Fault
-from acsmpd.spec.operation import Operation
+from acsmpd.spec.operation import Access, Operation
 from acsmpd.store.database import Tx
 
 
@@ -24,6 +24,7 @@ class Caller(Struct, frozen=True):
     organisation: str = ""
     must_change: bool = False
     token_hash: str = ""
+    face: Access | None = None  # of an upstream: the rows it may call
 
     @property
     def shown(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from acsmpd.api import facade_packages, facade_tasks
+from acsmpd.api import cap_packages, cap_services, cap_status, facade_files, facade_packages, facade_tasks
 from acsmpd.api.call import Call, Caller
 from acsmpd.api.computility import device_info
 from acsmpd.api.facade_scope import origin_of
@@ -22,7 +22,9 @@ from acsmpd.store import devices
 from acsmpd.store.installs import serving_device
 from acsmpd.store.tables import Service
 
-__all__ = ["facade_packages", "facade_tasks", "status"]
+__all__ = [
+    "cap_packages", "cap_services", "cap_status", "facade_files", "facade_packages", "facade_tasks", "status",
+]  # fmt: skip
 
 
 @handles("cad.get_device_status")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.api import facade_scope as scope
-from acsmpd.api.facade_packages import start_service
+from acsmpd.api.facade_scope import Sight
 from acsmpd.api.platform import Platform
 from acsmpd.decide import placement
 from acsmpd.model import Ability
@@ -21,38 +22,47 @@ TASK_TYPES = ("VIDEO_REALTIME", "VIDEO_PLAYBACK", "VIDEO_FILE", "IMAGE_REALTIME"
 """In the order they are tried: the face has no word for the type, so the package's abilities decide."""
 
 
-class Choice(Struct, frozen=True):
-    """What a task of the face runs on. service_id "" = chosen when the task starts."""
+Starter = Callable[[dict[str, Any]], str]
+"""Wishes for a service of a package; its AlgoServiceID."""
 
-    package_id: str
+
+class Choice(Struct, frozen=True):
+    """What a task of the face runs on. service_id "" = chosen when the task starts, or by placement.
+
+    `fitting`: the packages it may run on.
+    """
+
     service_id: str
     kind: str
+    fitting: frozenset[str]
 
 
 def choose(
-    platform: Platform, tx: Tx, origin: str, info: AlgoTaskInfo, service_id: str, now_ms: int, *, start: bool
+    platform: Platform, tx: Tx, sight: Sight, info: AlgoTaskInfo, service_id: str, starter: Starter | None
 ) -> Choice:  # fmt: skip
-    """The service named, or the best package that Labels name; its service is started if `start` (table 9).
+    """The service named, or the best package that Labels name; that is loaded by `starter` if it is not (tables 9, 37).
 
-    Only what the caller brought here is looked at: the site's own services stay the site's.
+    On the site no service is chosen here: placement does, among all that fit. Only what the caller brought here is
+    looked at: the site's own services stay the site's.
     """
     events = placement.events_of({"RulesParams": info.rules_params})
     if service_id:
-        return _by_service(tx, origin, service_id, events)
-    own = {row["id"]: row for row, mine in scope.packages_in_sight(platform, tx, origin) if mine}
+        return _by_service(tx, sight.origin, service_id, events)
+    own = {row["id"]: row for row, mine in scope.packages_in_sight(platform, tx, sight) if mine}
     named = _named(tx, info.labels or {}, own)
-    fitting = [(package, kind) for package, kind in _kinds(named, events) if kind]
+    fitting = {package: kind for package, kind in _kinds(named, events) if kind}
     if not fitting:
         served = ", ".join(sorted({event for ability in named for event in ability.event_ids}))
         raise faults.InvalidField(
             "$.TaskInfo.RulesParams: no package of these Labels serves "
             f"{', '.join(events)}; served: {served or 'nothing'}"
         )
-    loaded = _loaded(tx, origin)
-    package_id, kind = max(fitting, key=lambda one: _merit(own[one[0]], loaded.get(one[0])))
-    if start:
-        return Choice(package_id, start_service(platform, tx, origin, own[package_id], now_ms), kind)
-    return Choice(package_id, loaded[package_id][1] if package_id in loaded else "", kind)
+    loaded = _loaded(tx, sight)
+    package_id = max(fitting, key=lambda one: _merit(own[one], loaded.get(one)))
+    found = loaded[package_id][1] if package_id in loaded else ""
+    if starter is not None and (sight.device or not found):
+        found = starter(own[package_id])
+    return Choice(found if sight.device else "", fitting[package_id], frozenset(fitting))
 
 
 def _named(tx: Tx, labels: dict[str, Any], own: dict[str, Any]) -> list[Ability]:
@@ -94,9 +104,10 @@ def _kind(abilities: list[Ability], events: tuple[str, ...]) -> str:
     return ""
 
 
-def _loaded(tx: Tx, origin: str) -> dict[str, tuple[bool, str]]:
+def _loaded(tx: Tx, sight: Sight) -> dict[str, tuple[bool, str]]:
     """package id -> (whether it runs, the service) of the origin's wanted services."""
-    rows = tx.rows(services.search(Service.origin == origin, Load.wanted == True))
+    here = (Load.device == sight.device,) if sight.device else ()
+    rows = tx.rows(services.search(Service.origin == sight.origin, Load.wanted == True, *here))
     rows.sort(key=lambda row: row["status"] == "RUNNING")
     return {row["package_id"]: (row["status"] == "RUNNING", row["id"]) for row in rows}
 
@@ -118,4 +129,4 @@ def _by_service(tx: Tx, origin: str, service_id: str, events: tuple[str, ...]) -
         raise faults.InvalidField(
             f"$.TaskInfo.RulesParams: service {service_id} does not serve {', '.join(events)}"
         )
-    return Choice(row["package_id"], service_id, kind)
+    return Choice(service_id, kind, frozenset((row["package_id"],)))

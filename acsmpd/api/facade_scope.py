@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from acsmpd import faults
-from acsmpd.api.call import Caller
+from acsmpd.api.call import Call, Caller
 from acsmpd.api.platform import Platform
 from acsmpd.decide.upstreams import by_name, host_of
-from acsmpd.store import asks, facts, packages, services
+from acsmpd.spec.operation import Face
+from acsmpd.store import asks, facts, packages, services, unfinished, upstreams
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Ask, Copy, Fact, Load, Package, Service
 
+REGISTERED = ("registered", "failing", upstreams.LEAVING)
+"""States in which a platform above knows us: it is away for a while, or not told yet that we leave."""
+NEED_REGISTRATION = range(33, 44)
+"""Tables of the /CAP face that may be called only after we have registered (Part 4 7.2.3, 7.2.4)."""
 PUSHED = "pushed:"
 """Fact `pushed:<origin>`: package ID -> what came with its push (MD5, AuthAddress, LicenseFile)."""
 
@@ -21,17 +28,48 @@ def origin_of(caller: Caller) -> str:
     return caller.name if caller.kind == "upstream" else caller.shown
 
 
+class Sight(Struct, frozen=True):
+    """In whose name, and of what: `device` is this box where it is shown by itself, "" for the whole site."""
+
+    origin: str
+    device: str
+
+
+def sight_of(platform: Platform, call: Call) -> Sight:
+    """What the face of this row shows. NotRegistered where the platform that calls has to know us and does not."""
+    row = call.operation
+    if row.face is not Face.CAP:
+        return Sight(origin_of(call.caller), platform.local_code)
+    if row.table in NEED_REGISTRATION:
+        _expect_registered(platform, call.caller)
+    return Sight(origin_of(call.caller), "")
+
+
+def _expect_registered(platform: Platform, caller: Caller) -> None:
+    """People may look at the face of their own site whatever platforms above think of it."""
+    if caller.kind != "upstream":
+        return
+    with platform.store.read() as tx:
+        row = upstreams.get(tx, caller.name)
+    if row is None or row["state"] not in REGISTERED:
+        state = f"{row['state']}: {row['reason']}".rstrip(": ") if row else "it has not been asked yet"
+        raise faults.NotRegistered(
+            f"services and tasks wait until this site is registered with you ({state}); Part 4 7.2.3, 7.2.4"
+        )
+
+
 def pushed(tx: Tx, origin: str) -> dict[str, dict[str, str]]:
     """What this origin has pushed here."""
     return facts.get(tx, PUSHED + origin) or {}
 
 
 def remember_push(tx: Tx, origin: str, package_id: str, given: dict[str, str]) -> None:
-    """Keep what came with a push; entries of packages that are neither here nor on their way are dropped."""
+    """Keep what came with a push; entries of packages of which nobody knows anything any more are dropped."""
     entries = {**pushed(tx, origin), package_id: given}
     here = {row["id"] for row in tx.rows(Package.select(Package.id).where(Package.id.in_(list(entries))))}
-    coming = {row["subject"] for row in fetches(tx, origin) if row["state"] in ("open", "running")}
-    kept = {key: entry for key, entry in entries.items() if key in here | coming | {package_id}}
+    here |= {one.id for one in unfinished.all_of(tx, origin)}
+    asked = {row["subject"] for row in fetches(tx, origin) if row["state"] != "done"}
+    kept = {key: entry for key, entry in entries.items() if key in here | asked | {package_id}}
     facts.put(tx, PUSHED + origin, kept)
 
 
@@ -88,20 +126,22 @@ def owns(row: dict[str, Any], origin: str, entries: dict[str, dict[str, str]]) -
     return bool(row["origin"] == origin or (entry and entry["MD5"] == row["md5"]))
 
 
-def packages_in_sight(platform: Platform, tx: Tx, origin: str) -> list[tuple[dict[str, Any], bool]]:
+def packages_in_sight(platform: Platform, tx: Tx, sight: Sight) -> list[tuple[dict[str, Any], bool]]:
     """(package, whether it is the origin's own) of all it may see; the site's own only by facade.show_local."""
-    entries = pushed(tx, origin)
-    found = [(row, owns(row, origin, entries)) for row in packages.search(tx)]
+    entries = pushed(tx, sight.origin)
+    found = [(row, owns(row, sight.origin, entries)) for row in packages.search(tx)]
     if not platform.settings.facade.show_local:
         return [(row, True) for row, own in found if own]
-    local = services.copies(tx, Copy.device == platform.local_code, Copy.wanted == True)
+    if not sight.device:
+        return found
+    local = services.copies(tx, Copy.device == sight.device, Copy.wanted == True)
     here = {copy.package_id for copy in local}
     return [(row, own) for row, own in found if own or row["id"] in here]
 
 
-def own_package(platform: Platform, tx: Tx, origin: str, package_id: str) -> dict[str, Any]:
+def own_package(platform: Platform, tx: Tx, sight: Sight, package_id: str) -> dict[str, Any]:
     """A package the origin may change. NotFound, or NotAllowed for one it only sees."""
-    for row, own in packages_in_sight(platform, tx, origin):
+    for row, own in packages_in_sight(platform, tx, sight):
         if row["id"] == package_id:
             if own:
                 return row

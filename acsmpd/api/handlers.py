@@ -16,6 +16,7 @@ from acsmpd.api import (
     plans,
     policies,
     registration,
+    replays,
     results,
     rollouts,
     services,
@@ -25,5 +26,5 @@ from acsmpd.api import (
 
 MODULES = (
     authquotas, authservers, computility, copies, facade, foreign, instances, licences, links, packages, people,
-    pipelines, plans, policies, registration, results, rollouts, services, system, upstreams,
+    pipelines, plans, policies, registration, replays, results, rollouts, services, system, upstreams,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acsmpd.api.chains import Chains
 from acsmpd.clock import Clock
 from acsmpd.packages.bytestream import Limits
 from acsmpd.packages.intake import Intake
@@ -22,6 +23,7 @@ from acsmpd.security.throttle import RateLimit, Throttle
 from acsmpd.settings import Settings
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
+from acsmpd.store.traffic import Traffic
 from acsmpd.store.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Platform:
 
     settings: Settings
     store: Store
+    chains: Chains
     clock: Clock
     zone: tzinfo
     presence: Presence
@@ -76,6 +79,7 @@ class Platform:
     ready: Callable[[], list[str]]
     stopping: threading.Event
     waiters: threading.BoundedSemaphore
+    traffic: Traffic = field(default_factory=Traffic)
     result_posts: RateLimit = field(
         default_factory=lambda: RateLimit(what="results a second of this instance")
     )

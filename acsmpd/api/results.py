@@ -119,9 +119,10 @@ def search(platform: Platform, call: Call) -> dict[str, Any]:
     asked, page = call.message, page_of(call.message)
     if not page.order:
         page = Page(page.number, page.size, NEWEST_FIRST)
-    query = results.search(*_conditions(platform, asked))
+    conditions = conditions_of(platform, asked)
     with platform.store.read() as tx:
-        rows, total = joined_page_of(tx, query, page, ORDERS, Result.id)
+        known = None if conditions else results.number(tx)
+        rows, total = joined_page_of(tx, results.search(*conditions), page, ORDERS, Result.id, known)
         fitting = _fitting(rows)
         if len(fitting) < len(rows):
             raise faults.InvalidField(
@@ -154,7 +155,8 @@ def _content(platform: Platform, tx: Tx, ids: list[int]) -> list[msgspec.Raw]:
     return content
 
 
-def _conditions(platform: Platform, asked: Any) -> list[Any]:
+def conditions_of(platform: Platform, asked: Any) -> list[Any]:
+    """The filters of a search for results."""
     exact = (
         (Result.plan_id, asked.task_id), (Result.event_id, asked.event_id),
         (Result.capability, asked.algo_def_code), (Result.device_id, asked.device_id),

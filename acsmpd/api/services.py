@@ -53,7 +53,7 @@ def install_in(
     replicas = asked.replicas or 1
     if device.family is Family.LOCAL:
         check_local(package, env)
-        _check_replicas(platform, replicas)
+        check_replicas(platform, replicas)
     _check_host(tx, device, asked.host_name or "")
     wanted = Wanted(
         env=env, license_url=asked.license_file, replicas=replicas, origin=origin,
@@ -81,7 +81,7 @@ def kept_env(given: list[EnvItem] | None) -> list[dict[str, str]]:
     return [{"Name": item.name, "Value": item.value} for item in given or ()]
 
 
-def _check_replicas(platform: Platform, replicas: int) -> None:
+def check_replicas(platform: Platform, replicas: int) -> None:
     """Every replica is an engine with a port of its own: a wish for more could never be reached."""
     ports = platform.settings.runtime
     most = ports.port_to - ports.port_from + 1
@@ -93,9 +93,10 @@ def _check_replicas(platform: Platform, replicas: int) -> None:
 
 
 def _service_settled(tx: Tx, service_id: str) -> bool:
-    loads, number = services.loads(tx, Load.service_id == service_id), services.replicas_of(tx, service_id)
+    loads = services.loads(tx, Load.service_id == service_id)
     return all(
-        load.parked or (load.status == "RUNNING" and load.replicas in (None, number)) for load in loads
+        load.parked or (load.status == "RUNNING" and load.replicas == services.replicas_of(tx, load))
+        for load in loads
     )
 
 
@@ -236,12 +237,22 @@ def update_service(platform: Platform, call: Call) -> Reply:
                 f"service {service_id} was loaded by somebody else; adopt it first, by POST "
                 f"/ACSMP/AlgoServices/Devices with its package and computility {loads[0].device}"
             )
+        _refuse_from_above(service, loads, force=call.flag("Force"))
         device = serving_device(tx, loads[0].device)
         package_id = _reconfigure(tx, service, loads, device, asked, now, force=call.flag("Force"))
         _rescale(platform, tx, {**service, "package_id": package_id}, device, asked.replicas, now)
         row = tx.rows(services.search(Service.id == service_id))[0]
     platform.wake()
     return Reply(service_item(platform, row, device), settled=lambda tx: _service_settled(tx, service_id))
+
+
+def _refuse_from_above(service: dict[str, Any], loads: list[Any], *, force: bool) -> None:
+    """What a platform above loaded is its own to change; one spread over the site cannot be made anew by one of us."""
+    above = f"service {service['id']} was loaded by platform {service['origin']}"
+    if service["origin"] and len({load.device for load in loads}) > 1:
+        raise faults.Conflict(f"{above} on several computilities; it is changed there")
+    if service["origin"] and not force:
+        raise faults.Conflict(f"{above}; use ?Force=true")
 
 
 def _rescale(
@@ -254,7 +265,7 @@ def _rescale(
         raise faults.ReplicasNotPossible(
             f"computility {device.code} runs one replica of a package, not {replicas}"
         )
-    _check_replicas(platform, replicas)
+    check_replicas(platform, replicas)
     services.rescale(tx, service["id"], service["package_id"], device.code, replicas, now_ms)
 
 
@@ -292,7 +303,7 @@ def _reconfigure(
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):
         services.retire(tx, load.id, now_ms)
-        services.add_replica(tx, service["id"], package["id"], device.code, number, now_ms)
+        services.add_replica(tx, service["id"], package["id"], load.device, number, now_ms)
     return str(package["id"])
 
 

@@ -337,9 +337,10 @@ class Hall:
         return self._direct_place(device, "where its ComputilityCode wants it")
 
     def _direct(self, instance: InstanceRow, reason: str) -> Place | str:
-        """A direct device takes by itself only what an operator has said it can (conventions section 6)."""
+        """A direct device takes by itself only what an operator has said it can, and only work of the site (conventions
+        section 6)."""
         wanted = set(events_of(instance.info))
-        if instance.device or instance.service_id or not wanted:
+        if instance.device or instance.service_id or instance.origin or not wanted:
             return reason
         for device in self._devices.values():
             offered = set(device.capabilities or [])

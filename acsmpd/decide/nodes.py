@@ -100,7 +100,8 @@ def _info(code: str, node: Json, ops: Json, unit: str, packages: Mapping[str, st
     share = taken / cards if taken and cards else _share(node, ops, "Xpu", "XpuUse", unit)
     return {
         "DeviceID": code, "IP": node.get("Ip"), "HostName": node.get("HostName"), "OS": node.get("OS"),
-        "IsOnline": True, "Cpu": int(_number(node, "Cpu")), "CpuType": str(node.get("CpuType") or ""),
+        "IsOnline": node.get("State") in (None, "online"),  # said by a platform of ours alone
+        "Cpu": int(_number(node, "Cpu")), "CpuType": str(node.get("CpuType") or ""),
         "CpuUtilization": _share(node, ops, "Cpu", "CpuUse", unit),
         "Memory": round(_number(node, "Memory")), "MemoryUsed": _amount(node, ops, "Memory", "MemoryUse", unit),
         "Disk": round(_number(node, "Disk")), "DiskUsed": _amount(node, ops, "Disk", "DiskUsed", unit),

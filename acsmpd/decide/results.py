@@ -31,6 +31,7 @@ UNUSABLE = "no usable address"
 
 _YEAR_2001_MS, _YEAR_2096_MS = 10**12, 4 * 10**12
 _DATA_URL = re.compile(r"data:[^,]{0,100};base64,")
+_BOUNDARY = re.compile(rb"""(?:\r\n)?--([0-9A-Za-z'()+_,./:=?-]{1,70})[ \t]*\r\n""")
 _KINDS = ((b"\xff\xd8\xff", "image/jpeg", ".jpg"), (b"\x89PNG\r\n\x1a\n", "image/png", ".png"))
 _UNKNOWN_KIND = ("application/octet-stream", ".bin")
 PICTURE_TYPES = (*(content_type for _, content_type, _ in _KINDS), _UNKNOWN_KIND[0])
@@ -115,6 +116,12 @@ def inlined(body: Json, pictures: Mapping[int, bytes]) -> Json:
         for place, image in enumerate(body["Images"])
     ]
     return {**body, "Images": images}
+
+
+def form_type(raw: bytes) -> str:
+    """The content type of a multipart body as its first boundary shows it; empty if it shows none."""
+    found = _BOUNDARY.match(raw[:200])
+    return f'multipart/form-data; boundary="{found[1].decode("ascii")}"' if found else ""
 
 
 def _without(image: Json, name: str) -> Json:

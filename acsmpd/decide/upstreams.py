@@ -29,3 +29,16 @@ def code_of(name: str) -> str:
 def host_of(entry: Upstream) -> str:
     """The host of the platform's address."""
     return urlsplit(entry.url).hostname or ""
+
+
+def lies_above(address: str, port: int, entries: Sequence[Upstream], caller: str = "") -> bool:
+    """Whether a computility at this address is one of the platforms above: nothing that came from above goes there.
+
+    `caller`: the address a platform calls from, where the settings know it by a name alone.
+    """
+    for entry in entries:
+        where = urlsplit(entry.url)
+        known = where.port or (443 if where.scheme == "https" else 80)
+        if port == known and address and address in (where.hostname or "", caller):
+            return True
+    return False

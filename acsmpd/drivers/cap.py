@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from acsmpd import faults as errors
 from acsmpd.clock import Clock
-from acsmpd.decide.nodes import infos_of
+from acsmpd.decide.nodes import AMOUNT, AUTO, FRACTION, PERCENT, infos_of
 from acsmpd.drivers.driver import NONE_PUSHED, Pushed
 from acsmpd.drivers.listing import PAGE_SIZE, Budget, Page, page_of, whole
 from acsmpd.drivers.tasks import TaskRows
@@ -54,6 +54,8 @@ WAITING, NO_PROGRAM, FAULTY = 0, 1, 4
 """Statuses of table I.5 in which a package is not whole."""
 MAX_SERVICES = 2000
 """Services of one platform that are asked for one by one."""
+TOLD_UNITS = (AMOUNT, PERCENT, FRACTION)
+"""What a platform may say itself of the uses in its status."""
 KEPT_DETAILS = 5000
 """Packages, of all platforms, whose kind is remembered."""
 _DIGITS = re.compile(r"[0-9]{40}")
@@ -89,7 +91,9 @@ class Cap:
         services = _part(faults, lambda: self._services(peer))
         tasks = _part(faults, lambda: self._tasks.listing(peer, known))
         of = {one.facility_id: one.package_id for one in services or ()}
-        info = infos_of(peer.code, _plain(state.basic_info), _plain(state.ops_info), of, peer.usage_unit)
+        told = state.usage_unit if state.usage_unit in TOLD_UNITS else AUTO
+        unit = told if peer.usage_unit == AUTO else peer.usage_unit
+        info = infos_of(peer.code, _plain(state.basic_info), _plain(state.ops_info), of, unit)
         return Observed(info=info, packages=packages, services=services, tasks=tasks, faults=tuple(faults))
 
     def _state(self, peer: Peer) -> Any:
@@ -347,7 +351,9 @@ def _seen(record: Any, detail: Any) -> SeenService:
         package_id=str(told("algo_file_package_id") or ""),
         facility_id=str(record.algo_service_id),
         status=status if status in STATUSES else "UNSPECIFIED",
-        error="the platform shows it as failed" if status == "ERROR" else "",
+        error=clean(str(told("last_error") or "the platform shows it as failed"))
+        if status == "ERROR"
+        else "",
         xpu_type=str(told("xpu_type") or ""),
         env=None if env is None else tuple((str(one.name or ""), str(one.value or "")) for one in env),
     )

@@ -20,6 +20,7 @@ from acsmpd.engine.lapses import Lapses
 from acsmpd.engine.liveness import Liveness
 from acsmpd.engine.observations import Observations
 from acsmpd.engine.outcomes import Recorder
+from acsmpd.engine.parts import PartImporter
 from acsmpd.engine.pictures import Pictures
 from acsmpd.engine.pipelines import Pipelines
 from acsmpd.engine.placement import Placement
@@ -31,7 +32,7 @@ from acsmpd.engine.statuses import Statuses
 from acsmpd.engine.upstream import Upstreams
 from acsmpd.model import Family
 from acsmpd.packages.intake import Intake
-from acsmpd.store import devices, packages
+from acsmpd.store import devices, packages, unfinished
 from acsmpd.wire.caller import Wire
 from acsmpd.wire.download import Downloader
 
@@ -49,6 +50,7 @@ class Assembly:
         downloader: Downloader,
         intake: Intake,
         importer: Importer,
+        parts: PartImporter,
         beat: Callable[[], object],
     ) -> None:
         self._core, self._intake = core, intake
@@ -77,7 +79,7 @@ class Assembly:
             self._deployments,
             observations,
             Statuses(core, placement),
-            Fetches(core, fetches, downloader, intake, importer),
+            Fetches(core, fetches, downloader, intake, importer, parts),
             AuthQuotas(core, questions, AuthServers(wire, core.clock)),
             Relay(core, posts, wire),
             self.upstreams,
@@ -90,6 +92,7 @@ class Assembly:
         now, settings = self._core.clock.now(), self._core.settings
         with self._core.store.read() as tx:
             known = [Path(row["path"]) for row in packages.search(tx)]
+            known += [Path(one.path) for one in unfinished.all_of(tx)]
         self._housekeeping.recover()
         self._intake.sweep(known)
         self._pictures.sweep()

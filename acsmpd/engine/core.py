@@ -17,6 +17,7 @@ from acsmpd.security.seal import Sealer
 from acsmpd.settings import Settings
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
+from acsmpd.store.traffic import Traffic
 from acsmpd.store.transfers import Transfers
 
 PROGRAM_SECONDS = 60.0
@@ -78,6 +79,7 @@ class Core:
     port: Callable[[], int] = lambda: 0
     """the port we listen on, as it turned out"""
     transfers: Transfers = field(default_factory=Transfers)
+    traffic: Traffic = field(default_factory=Traffic)
     wake_event: threading.Event = field(default_factory=threading.Event)
     touched: dict[str, float] = field(default_factory=dict)
     """subject -> monotonic moment of the last step on it; an observation begun before says nothing about it"""

@@ -19,6 +19,7 @@ from acsmpd.decide.upstreams import by_name, host_of
 from acsmpd.engine.core import Core
 from acsmpd.engine.imports import Importer
 from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.parts import PartImporter
 from acsmpd.packages.intake import Incoming, Intake
 from acsmpd.store import asks, services
 from acsmpd.wire.download import Cancelled, Downloader
@@ -37,10 +38,16 @@ class Fetches:
     """
 
     def __init__(
-        self, core: Core, lanes: Lanes, downloader: Downloader, intake: Intake, importer: Importer
+        self,
+        core: Core,
+        lanes: Lanes,
+        downloader: Downloader,
+        intake: Intake,
+        importer: Importer,
+        parts: PartImporter,
     ) -> None:
         self._core, self._lanes, self._downloader = core, lanes, downloader
-        self._intake, self._importer = intake, importer
+        self._intake, self._importer, self._parts = intake, importer, parts
         self._under_way: dict[str, threading.Event] = {}  # ask -> set when it is not wanted any more
 
     def ensure(self, now: Moment) -> float | None:
@@ -98,12 +105,10 @@ class Fetches:
             return  # else the platform stops: the ask stays and is taken up again at the next start
         with self._core.store.write() as tx:
             asks.change(tx, row["id"], self._now_ms(), state=state, answer=answer)
-            if state == "done" and row["arguments"].get("AlgoFilePackageID"):
-                origin = row["arguments"].get("Origin") or ""
+            if state == "done" and row["arguments"].get("Device"):
+                origin, device = row["arguments"].get("Origin") or "", row["arguments"]["Device"]
                 package_id = answer["AlgoFilePackageID"]
-                services.want_copy(
-                    tx, package_id, self._core.local_code, self._now_ms(), asked=True, origin=origin
-                )
+                services.want_copy(tx, package_id, device, self._now_ms(), asked=True, origin=origin)
         log.info("the import of a package by address is %s", state, extra={"subject": row["id"]})
         self._core.wake()
 
@@ -117,9 +122,12 @@ class Fetches:
             if unwanted.is_set():
                 raise Cancelled
         name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:256] or "package.tar"
-        return self._importer.import_file(
-            received, name, arguments.get("Origin") or "", arguments.get("AlgoFilePackageID") or ""
-        )
+        origin, package_id = arguments.get("Origin") or "", arguments.get("AlgoFilePackageID") or ""
+        if arguments.get("Program"):
+            return self._parts.take_program(received, origin, package_id, arguments["Program"])
+        if arguments.get("MayLackProgram"):
+            return self._parts.take_package(received, name, origin, package_id)
+        return self._importer.import_file(received, name, origin, package_id)
 
     def _download(self, row: dict[str, Any], url: str, file: Incoming, unwanted: threading.Event) -> None:
         said = [float("-inf")]

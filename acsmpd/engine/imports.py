@@ -55,15 +55,15 @@ class Importer:
                 )
             package_id = wanted_id
         with self._store.read() as tx:
-            self._refuse_running(tx, package_id, manifest)
-            _refuse_foreign(tx, package_id, manifest, origin)
+            refuse_running(tx, package_id, manifest)
+            refuse_foreign(tx, package_id, manifest, origin)
             old = packages.get(tx, package_id)
         path = self._intake.publish(received, package_id, received.sm3)
         now_ms = self._clock.now().wall_ms
         try:
             with self._store.write() as tx:
-                self._refuse_running(tx, package_id, manifest)
-                _refuse_foreign(tx, package_id, manifest, origin)
+                refuse_running(tx, package_id, manifest)
+                refuse_foreign(tx, package_id, manifest, origin)
                 moved = packages.put(
                     tx, _package_row(package_id, manifest, received, path, file_name, origin),
                     [_capability_row(ability) for ability in manifest.abilities], now_ms,
@@ -83,18 +83,6 @@ class Importer:
         local = datetime.fromtimestamp(self._clock.now().wall_ms / 1000, self._zone)
         return mint_package_id(self._site_code, local, number)
 
-    def _refuse_running(self, tx: Tx, package_id: str, manifest: Manifest) -> None:
-        """A running service of the package, or of one whose capability would be taken over, stops the import."""
-        codes = [ability.code for ability in manifest.abilities]
-        held = tx.rows(Capability.select(Capability.package_id).where(Capability.code.in_(codes)))
-        touched = {package_id, *(row["package_id"] for row in held)}
-        loads = packages.loads_of(tx, *sorted(touched))
-        if loads:
-            named = ", ".join(f"{row['service_id']} on {row['device']}" for row in loads[:20])
-            raise faults.Conflict(
-                f"cannot import package {package_id}: algorithm services run of it: {named}"
-            )
-
     def _tell_moves(
         self, tx: Tx, manifest: Manifest, package_id: str, moved: list[tuple[str, str]], now_ms: int
     ) -> None:
@@ -108,7 +96,18 @@ class Importer:
                 alarms.raise_alarm(tx, "capability_moved", code, text, now_ms)
 
 
-def _refuse_foreign(tx: Tx, package_id: str, manifest: Manifest, origin: str) -> None:
+def refuse_running(tx: Tx, package_id: str, manifest: Manifest) -> None:
+    """A running service of the package, or of one whose capability would be taken over, stops the import."""
+    codes = [ability.code for ability in manifest.abilities]
+    held = tx.rows(Capability.select(Capability.package_id).where(Capability.code.in_(codes)))
+    touched = {package_id, *(row["package_id"] for row in held)}
+    loads = packages.loads_of(tx, *sorted(touched))
+    if loads:
+        named = ", ".join(f"{row['service_id']} on {row['device']}" for row in loads[:20])
+        raise faults.Conflict(f"cannot import package {package_id}: algorithm services run of it: {named}")
+
+
+def refuse_foreign(tx: Tx, package_id: str, manifest: Manifest, origin: str) -> None:
     """A platform above takes nothing from the site or from another platform: no package and no capability."""
     if not origin:
         return

@@ -16,14 +16,18 @@ from acsmpd.store.tables import Instance, Load, Task
 
 
 class Shaken(Struct, frozen=True):
-    """A wanted instance whose present place may have to change, with the place that stays until it runs."""
+    """A wanted instance whose present place may have to change, with the place that stays until it runs.
+
+    `movable`: neither bound to a computility nor to a service that is nowhere else.
+    """
 
     instance: InstanceRow
     new: Spot
     old: Spot | None = None
+    movable: bool = True
 
     def judged(self, policies: Policies) -> Failover:
-        return fail_over(self.new, self.old, policies.of(self.instance), movable=not self.instance.pinned)
+        return fail_over(self.new, self.old, policies.of(self.instance), movable=self.movable)
 
 
 class Losses:
@@ -49,16 +53,19 @@ class Losses:
             rows |= {row.id: row for row in plans.tasks(tx, at_risk)}
         replaced = {row.replaces for row in rows.values()}
         wanted = _wanted(tx, sorted({row.instance_id for row in rows.values()}))
+        several = services.on_several(tx) if any(one.service_id for one in wanted.values()) else set()
         found = []
         for row in rows.values():
             if row.id in replaced or row.instance_id not in wanted:
                 continue  # of two places the newer one is the present one
             old = plans.task(tx, row.replaces) if row.replaces is not None else None
             kept = old if old is not None and old.wanted != "gone" else None
+            instance = wanted[row.instance_id]
             found.append(
                 Shaken(
-                    wanted[row.instance_id], self._spot(row, lost, unsteady, now),
+                    instance, self._spot(row, lost, unsteady, now),
                     self._spot(kept, lost, unsteady, now) if kept else None,
+                    not instance.device and instance.service_id in ("", *several),
                 )
             )  # fmt: skip
         return found

@@ -18,7 +18,7 @@ from acsmpd.decide.steps import LOOKS_BEFORE_REPEAT
 from acsmpd.decide.streams import stream_url_of
 from acsmpd.engine import peers, reflected
 from acsmpd.engine.core import PROGRAM_SECONDS, Core
-from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.lanes import Job, Lanes
 from acsmpd.faults import StepFault
 from acsmpd.model import (
     ENTERED,
@@ -81,15 +81,20 @@ class Observations:
             starting = services.starting_on(tx) | plans.starting_on(tx)
             engines = services.number_on(tx, self._core.local_code)
         due = now.mono + self._core.settings.observe.interval_seconds
+        turns: list[tuple[bool, float, Job]] = []
         for row in rows:
             local = row["family"] == Family.LOCAL.value
             entered = Family(row["family"]) in ENTERED
             if local or (row["ip"] and (row["registered"] or entered)):
                 soon = row["code"] in starting
                 period = self._period(local and (soon or engines > 0), soon)
-                if self._is_due(row["code"], period, now):
-                    self._look(row["code"], now)
-                due = min(due, self._next_look(row["code"], period, now))
+                next_look = self._next_look(row["code"], period)
+                if next_look <= now.mono:
+                    job = Job(f"observe:{row['code']}", row["code"], partial(self._look, row["code"], period))
+                    turns.append((not (local or soon), next_look, job))
+                due = min(due, max(next_look, now.mono))
+        # The longest overdue first: with more devices than lanes the first of a list would take all the turns.
+        self._lanes.plan(job for *_, job in sorted(turns, key=lambda turn: turn[:2]))
         return due
 
     def _period(self, engines: bool, starting: bool) -> float:
@@ -100,20 +105,18 @@ class Observations:
         interval = self._core.settings.observe.interval_seconds
         return interval / SOON_SHARE if starting else interval
 
-    def _next_look(self, code: str, period: float, now: Moment) -> float:
+    def _next_look(self, code: str, period: float) -> float:
         with self._lock:
-            return self._looked.get(code, now.mono - period) + period
+            return self._looked.get(code, float("-inf")) + period
 
-    def _is_due(self, code: str, period: float, now: Moment) -> bool:
+    def _look(self, code: str, period: float) -> None:
+        """A turn that has come; another look may have been had since it was planned."""
+        now = self._core.clock.now().mono
+        if self._next_look(code, period) > now:
+            return
         with self._lock:
-            return now.mono - self._looked.get(code, float("-inf")) >= period
-
-    def _look(self, code: str, now: Moment) -> None:
-        with self._lock:
-            self._looked[code] = now.mono  # before the lane is taken: a poke meanwhile asks for another look
-        if not self._lanes.take(f"observe:{code}", code, lambda: self._observe(code)):
-            with self._lock:
-                self._looked.pop(code, None)
+            self._looked[code] = now  # before it begins: a poke meanwhile asks for another look
+        self._observe(code)
 
     def _observe(self, code: str) -> None:
         begun = self._core.clock.now()

@@ -1,7 +1,8 @@
 """The duty of delivering: the outbox, in order per destination, at least once, until results.keep_hours.
 
-One job at a time works for a destination. A post that fails holds up those behind it, with growing waits;
-one that is refused again and again is given up, so that it does not hold them up for ever.
+One job at a time works for a destination, within the bytes a second its line may take. A post that fails holds up
+those behind it, with growing waits; one that is refused again and again is given up, so that it does not hold them up
+for ever.
 """
 
 from __future__ import annotations
@@ -9,29 +10,33 @@ from __future__ import annotations
 import logging
 import threading
 from functools import partial
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.clock import HOUR_SECONDS, Moment
 from acsmpd.decide import results as decided
 from acsmpd.decide.backoff import delay_seconds
+from acsmpd.decide.relaying import Pace, line_to, posting_seconds
 from acsmpd.engine import losses
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.parcels import Parcel, next_parcels, packed
 from acsmpd.faults import Permanent, Temporary
-from acsmpd.store import alarms, plans, results
-from acsmpd.store.database import Tx
+from acsmpd.settings import Relay as Line
+from acsmpd.store import alarms, results
 from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Delivery
 from acsmpd.wire.caller import Wire
 
 log = logging.getLogger(__name__)
 
-POSTS, POSTS_SECONDS = 50, 10.0
+JOB_SECONDS = 10.0
 """What one job does before the lane is free for another destination."""
+ASIDES, ASIDE_SECONDS, QUIET_SECONDS = 2, 0.001, 0.005
+"""How often, and for how long each time, a post waits while people or applications are at work here."""
+NOTE_SECONDS = 0.5
+"""How long what was posted may be known to nobody but its receiver."""
 DESTINATIONS = 1000
 REFUSALS = 5
 """Refusals of one result after which it is given up."""
@@ -43,16 +48,12 @@ BATCH, EXPIRE_SECONDS = 500, 2.0
 UNDELIVERABLE = "undeliverable"
 
 
-class Parcel(Struct, frozen=True):
-    """One delivery made ready: the row, and what is posted."""
+class Trouble(Struct, frozen=True):
+    """Why a parcel did not go. `refused`: its receiver does not want it; `slow`: nothing will change soon."""
 
-    delivery_id: int
-    url: str
-    attempts: int
-    refusals: int
-    key: str
-    body: dict[str, Any]
-    pictures: dict[int, str]
+    reason: str
+    refused: bool = False
+    slow: bool = False
 
 
 class Relay:
@@ -63,6 +64,8 @@ class Relay:
         self._retries = Retries()
         self._lock = threading.Lock()
         self._failures: dict[str, int] = {}
+        self._paces: dict[str, Pace] = {}
+        self._served: dict[str, float] = {}
         self._tidied = float("-inf")
 
     def ensure(self, now: Moment) -> float:
@@ -71,7 +74,7 @@ class Relay:
             self._tidy(now)
         with self._core.store.read() as tx:
             waiting = results.destinations(tx, DESTINATIONS)
-        for destination in waiting:
+        for destination in sorted(waiting, key=lambda one: self._served.get(one, float("-inf"))):
             if self._retries.due(destination, now.mono):
                 self._lanes.take(f"relay:{destination}", destination, partial(self._work, destination))
         return now.mono + 1.0 if waiting else self._tidied + TIDY_SECONDS
@@ -87,9 +90,11 @@ class Relay:
             for destination in set(results.alarmed(tx, UNDELIVERABLE)) - waiting:
                 alarms.end_alarm(tx, UNDELIVERABLE, destination, now.wall_ms)
         with self._lock:
-            idle = set(self._failures) - waiting
+            idle = (set(self._failures) | set(self._served)) - waiting
             for destination in idle:
-                del self._failures[destination]
+                self._failures.pop(destination, None)
+                self._served.pop(destination, None)
+                self._paces.pop(destination, None)
         for destination in idle:
             self._retries.clear(destination)
 
@@ -106,25 +111,18 @@ class Relay:
     # --- one destination's job ------------------------------------------------------------------------------
 
     def _work(self, destination: str) -> None:
-        begun = self._core.clock.now().mono
-        for _ in range(POSTS):
-            if self._core.stopping.is_set() or self._core.clock.now().mono - begun > POSTS_SECONDS:
-                return
-            parcel = self._next(destination)
-            if parcel is None or not self._post_or_wait(destination, parcel):
+        line = line_to(self._core.settings.relay, destination)
+        begun = self._served[destination] = self._core.clock.now().mono
+        while not self._core.stopping.is_set() and self._core.clock.now().mono - begun <= JOB_SECONDS:
+            with self._core.store.read() as tx:
+                parcels = next_parcels(tx, destination, line)
+            if not (parcels and self._post_or_wait(destination, parcels, line)):
                 return
 
-    def _next(self, destination: str) -> Parcel | None:
-        """The oldest parcel for a destination."""
-        with self._core.store.read() as tx:
-            row = results.next_delivery(tx, destination)
-            stored = results.get(tx, str(row["result_id"])) if row else None
-            return _parcel(tx, row, stored) if row and stored else None
-
-    def _post_or_wait(self, destination: str, parcel: Parcel) -> bool:
-        """The same one comes again when what became of it could not be written: not at once, for the disk's sake."""
+    def _post_or_wait(self, destination: str, parcels: list[Parcel], line: Line) -> bool:
+        """The same come again when what became of them could not be written: not at once, for the disk's sake."""
         try:
-            return self._post(destination, parcel)
+            return self._post_all(destination, parcels, line)
         except faults.Fault:
             with self._lock:
                 failures = self._failures[destination] = self._failures.get(destination, 0) + 1
@@ -132,68 +130,96 @@ class Relay:
             self._retries.wait(destination, self._core.clock.now().mono + pause)
             raise
 
-    def _post(self, destination: str, parcel: Parcel) -> bool:
-        """Post one; True if the next may follow at once."""
-        body = msgspec.json.encode(decided.inlined(parcel.body, self._read(parcel.pictures)))
-        try:
-            answer = self._wire.post_json(parcel.url, body, {"Idempotency-Key": parcel.key})
-        except Permanent as fault:
-            return self._not_delivered(destination, parcel, fault.message, slow=True)
-        except Temporary as fault:
-            return self._not_delivered(destination, parcel, fault.message)
-        verdict = decided.judge(answer.status, answer.code)
-        if verdict.delivered:
-            self._delivered(destination, parcel)
-            return True
-        return self._not_delivered(destination, parcel, verdict.reason, refused=verdict.refused)
+    def _post_all(self, destination: str, parcels: list[Parcel], line: Line) -> bool:
+        """Post one after the other until one does not go; True if the next may follow at once.
 
-    def _read(self, pictures: dict[int, str]) -> dict[int, bytes]:
-        """The pictures that are still there."""
-        found = {}
-        for place, path in pictures.items():
-            try:
-                found[place] = (self._core.data / path).read_bytes()
-            except OSError as error:
-                log.warning("a result goes without its picture %s: %s", path, error.strerror)
-        return found
+        What went is noted together: soon, since a crash before it posts so many again.
+        """
+        posted: list[Parcel] = []
+        until, trouble = self._core.clock.now().mono + NOTE_SECONDS, None
+        pace = self._paces.setdefault(destination, Pace())
+        for parcel in parcels:
+            self._step_aside()
+            now = self._core.clock.now().mono
+            paused = pace.pause(now)
+            if paused or self._core.stopping.is_set() or now > until:
+                break
+            if parcel.raw and any((parcel.raw, parcel.url) == (one.raw, one.url) for one in posted):
+                continue
+            trouble = self._post(parcel, line, pace)
+            if trouble is not None:
+                break
+            posted.append(parcel)
+        if posted:
+            self._delivered(destination, posted)
+        if trouble is not None:
+            return self._not_delivered(destination, parcel, trouble)
+        if paused:
+            self._retries.wait(destination, self._core.clock.now().mono + paused)
+        return not paused
+
+    def _step_aside(self) -> None:
+        """Let those go first who are at work here; not for long, or they would keep the backlog for ever."""
+        for _ in range(ASIDES):
+            if self._core.traffic.is_quiet(self._core.clock.now().mono, QUIET_SECONDS):
+                return
+            self._core.stopping.wait(ASIDE_SECONDS)
+
+    def _post(self, parcel: Parcel, line: Line, pace: Pace) -> Trouble | None:
+        """Post one; None when it was taken."""
+        body, content_type = packed(self._core.data, parcel)
+        pace.taken(line, len(body), self._core.clock.now().mono)
+        headers = {"Content-Type": content_type, "Idempotency-Key": parcel.key}
+        seconds = posting_seconds(len(body), self._core.settings.wire.read_timeout_seconds)
+        try:
+            answer = self._wire.post_result(parcel.url, body, headers, seconds)
+        except Permanent as fault:
+            return Trouble(fault.message, slow=True)
+        except Temporary as fault:
+            return Trouble(fault.message)
+        verdict = decided.judge(answer.status, answer.code)
+        return None if verdict.delivered else Trouble(verdict.reason, refused=verdict.refused)
 
     # --- what became of it ------------------------------------------------------------------------------------
 
-    def _delivered(self, destination: str, parcel: Parcel) -> None:
+    def _delivered(self, destination: str, parcels: list[Parcel]) -> None:
         with self._lock:
             failed = self._failures.pop(destination, 0)
         self._retries.clear(destination)
         now_ms = self._core.clock.now().wall_ms
         with self._core.store.write(durable=False) as tx:
-            results.drop_delivery(tx, parcel.delivery_id)
-            if failed or parcel.attempts:
+            results.forget_deliveries(tx, Delivery.id.in_([parcel.delivery_id for parcel in parcels]))
+            for parcel in parcels:
+                if parcel.raw:
+                    results.forget_deliveries(tx, results.of_raw(parcel.raw, parcel.url))
+            if failed or any(parcel.attempts for parcel in parcels):
                 alarms.end_alarm(tx, UNDELIVERABLE, destination, now_ms)
         if failed:
             log.info("results are delivered again", extra={"device": destination})
 
-    def _not_delivered(
-        self, destination: str, parcel: Parcel, reason: str, *, refused: bool = False, slow: bool = False
-    ) -> bool:
+    def _not_delivered(self, destination: str, parcel: Parcel, trouble: Trouble) -> bool:
+        """True if the next may follow at once: this one is given up."""
+        reason = trouble.reason
         with self._lock:
             failures = self._failures[destination] = self._failures.get(destination, 0) + 1
-        refusals, now = parcel.refusals + refused, self._core.clock.now()
+        refusals, now = parcel.refusals + trouble.refused, self._core.clock.now()
         if failures == 1 or refusals >= REFUSALS:
             log.warning(
                 "cannot deliver results to %s: %s", destination, reason, extra={"device": destination}
             )
         with self._core.store.write(durable=False) as tx:
             if refusals >= REFUSALS:
-                results.drop_delivery(tx, parcel.delivery_id)
+                results.forget_deliveries(tx, Delivery.id == parcel.delivery_id)
                 losses.note(tx, destination, "refused", 1, now.wall_ms)
                 return True
             results.change_delivery(
                 tx, parcel.delivery_id, attempts=parcel.attempts + 1, refusals=refusals, error=reason[:500]
             )
-            if slow or failures >= FAILURES:
+            if trouble.slow or failures >= FAILURES:
                 waiting = results.waiting(tx, destination)
                 text = f"{reason[:500]}; results that wait: {waiting}"
                 alarms.raise_alarm(tx, UNDELIVERABLE, destination, text, now.wall_ms)
-        self._retries.wait(destination, now.mono + self._delay(destination, failures, slow))
+        self._retries.wait(destination, now.mono + self._delay(destination, failures, trouble.slow))
         return False
 
     def _delay(self, destination: str, failures: int, slow: bool) -> float:
@@ -203,23 +229,3 @@ class Relay:
         return delay_seconds(
             failures, first=limits.backoff_first_seconds, limit=limits.backoff_max_seconds, salt=destination
         )
-
-
-def _parcel(tx: Tx, row: dict[str, Any], stored: dict[str, Any]) -> Parcel:
-    """A delivery with the body as its receiver knows it: its own ids, our pictures by path."""
-    instance = plans.any_instance(tx, row["instance_id"])
-    task_id = (
-        instance["caller_id"]
-        if instance and instance["origin"] and instance["caller_id"]
-        else row["instance_id"]
-    )
-    given = str(stored["body"].get("AlgoServiceID") or "")
-    return Parcel(
-        delivery_id=row["id"],
-        url=row["url"],
-        attempts=row["attempts"],
-        refusals=row["refusals"],
-        key=stored["fingerprint"],
-        body=decided.addressed(stored["body"], task_id, results.service_of(tx, row["instance_id"], given)),
-        pictures=results.pictures_of(tx, [row["result_id"]])[row["result_id"]],
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from acsmpd.decide.cards import Assignment, Share, Wish, assign
 from acsmpd.decide.clusters import Image, image_of
@@ -34,7 +35,17 @@ from acsmpd.model import (
     brings_own,
     needs_authorisation,
 )
-from acsmpd.store import authservers, devices, ledger, licences, packages, pipelines, plans, services
+from acsmpd.store import (
+    authservers,
+    devices,
+    ledger,
+    licences,
+    packages,
+    pipelines,
+    plans,
+    services,
+    upstreams,
+)
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy
 
@@ -64,7 +75,27 @@ def prepare(core: Core, tx: Tx, item: Item) -> tuple[Peer, Step] | None:
     if peer is None:
         return None
     step = {"copy": _copy_step, "load": _load_step, "task": _task_step}[item.kind](core, tx, item, peer)
-    return None if step is None else (peer, step)
+    return None if step is None else (_in_chain(tx, peer, _origin(tx, item)), step)
+
+
+def _origin(tx: Tx, item: Item) -> str:
+    """Who wanted this: "" the site itself, else a platform above."""
+    if item.kind == "copy":
+        row = tx.row(Copy.select().where(Copy.id == int(item.subject)))
+        package = packages.get(tx, row["package_id"]) if row else None
+        return str((row and row["origin"]) or (package and package["origin"]) or "")
+    if item.kind == "load":
+        load = services.load(tx, item.subject)
+        service = services.service(tx, load.service_id) if load else None
+        return str(service["origin"]) if service else ""
+    task = plans.task(tx, int(item.subject))
+    instance = plans.any_instance(tx, task.instance_id) if task else None
+    return str(instance["origin"]) if instance else ""
+
+
+def _in_chain(tx: Tx, peer: Peer, origin: str) -> Peer:
+    """The peer, told which platforms a wish from above has passed: in a ring it is refused by the first of them."""
+    return replace(peer, via=(*upstreams.chain(tx, origin), *peer.via)) if origin else peer
 
 
 def _copy_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
@@ -112,7 +143,8 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
             again=ledger.may_have_come_through(tx, item.kind, item.subject, item.rung.step),
         )
     if item.rung.step == "scale":
-        return Scale(load_id=load.id, facility_id=load.facility_id, replicas=service["replicas"])
+        replicas = services.replicas_by(tx, load, service)
+        return Scale(load_id=load.id, facility_id=load.facility_id, replicas=replicas)
     cards = _cards_for(core, tx, load) if item.device == core.local_code else None
     node = _node_for(tx, load, service) if peer.family in PICKS_CARDS else Node()
     package = packages.get(tx, load.package_id)
@@ -147,7 +179,7 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
         xpu_index=tuple(card.index for card in cards.cards) if cards else (),
         xpu_type=cards.cards[0].type if cards else node.xpu_type,
         card_uuids=tuple(card.uuid for card in cards.cards) if cards else (),
-        replicas=service["replicas"],
+        replicas=services.replicas_by(tx, load, service),
         host=node.host,
         facility_id=load.facility_id,
         image=image.address,

@@ -32,7 +32,7 @@ def take_out(path: Path, into: Path, limits: Limits) -> ProgramFile:
                 for entry, content in found:
                     below = names.below(entry.name, name)
                     if below:
-                        _add(tar, entry, below, content)
+                        add(tar, entry, below, content)
         else:
             for entry, content in found:
                 if entry.name == name:
@@ -42,7 +42,8 @@ def take_out(path: Path, into: Path, limits: Limits) -> ProgramFile:
     return ProgramFile(judged.manifest.kind, called[-128:], _md5_of(into))
 
 
-def _add(tar: tarfile.TarFile, entry: Entry, name: str, content: Stream) -> None:
+def add(tar: tarfile.TarFile, entry: Entry, name: str, content: Stream) -> None:
+    """A member of a package as a member of another tar, called `name`."""
     about = tarfile.TarInfo(name)
     if entry.kind == FILE:
         about.size, about.mode = entry.size, 0o755 if entry.executable else 0o644

@@ -407,6 +407,23 @@ class Audit(Struct, frozen=True):
     max_rows: Annotated[v.Count, says("Entries kept; the oldest go first.")] = 1_000_000
 
 
+class Relay(Struct, frozen=True, kw_only=True):
+    """How results go to one receiver, an application or a platform above; the first that names it counts."""
+
+    to: Annotated[
+        v.MaybeTarget, says("The receiver's host:port, or host:*; empty: every receiver.", "10.0.0.1:8750")
+    ] = ""
+    order: Annotated[
+        Literal["oldest", "newest"],
+        says("What goes first after the line was down: the oldest that waits, or what came last."),
+    ] = "oldest"
+    bytes_per_second: Annotated[v.Rate, says("What results may take of the line on average; 0: all.")] = 0
+    pictures: Annotated[bool, says("false: results go without their pictures, which stay here.")] = True
+    raw: Annotated[bool, says("A multipart result goes as the device sent it, instead of as our JSON.")] = (
+        False
+    )
+
+
 class Upstream(Struct, frozen=True, kw_only=True):
     """A platform above this one, at which the box registers."""
 

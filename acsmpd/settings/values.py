@@ -104,6 +104,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Few = Annotated[int, Meta(ge=1, le=1024)]
 Bytes = Annotated[int, Meta(title="bytes, from 1 to 1 PiB", ge=1, le=1 << 50)]
+Rate = Annotated[int, Meta(title="bytes a second, from 1 to 1 PiB, or 0 for no limit", ge=0, le=1 << 50)]
 Room = Annotated[int, Meta(title="bytes, from 16 MiB to 1 PiB", ge=16 * MIB, le=1 << 50)]
 Seconds = Annotated[float, Meta(ge=0.05, le=86_400)]
 WholeSeconds = Annotated[int, Meta(ge=1, le=86_400)]
@@ -135,4 +136,5 @@ WebAddress = Annotated[
     str, _judged("http(s)://host[:port][/path] without user, password or query", is_web_address)
 ]
 Target = Annotated[str, _judged("host:port or host:*", is_target)]
+MaybeTarget = Annotated[str, _judged("host:port, host:*, or empty", lambda text: not text or is_target(text))]
 QuotaPath = Annotated[str, _judged("a path that begins with / and holds {AlgoDefCode} once", is_quota_path)]

@@ -40,6 +40,7 @@ class Settings(Struct, frozen=True):
     ccp: sections.Ccp = sections.Ccp()
     licences: sections.Licences = sections.Licences()
     audit: sections.Audit = sections.Audit()
+    relay: tuple[sections.Relay, ...] = ()
     upstream: tuple[sections.Upstream, ...] = ()
 
     @property

@@ -38,7 +38,8 @@ class Access(str, Enum):
     SECURITY = "security"  # security_admin: users, roles, keys
     AUDIT = "audit"  # audit_admin: logs
     PACKAGES = "packages"  # the right `packages`: importing is running code
-    FACE = "face"  # the token our upstream gave us, or a person with `federation`
+    FACE = "face"  # this box: the token of an upstream we are a CAD of, or a person with `federation`
+    SITE_FACE = "site_face"  # the site as a whole: that of one we are a CAP of, or such a person
     SELF = "self"  # any person: Logout, own password
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -96,6 +98,28 @@ def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int
     return Installed(service_id, is_new=True)
 
 
+def spread(tx: Tx, package_id: str, codes: Sequence[str], wanted: Wanted, now_ms: int) -> str:
+    """Wish for one service with a load for each of these computilities, named once for each; its AlgoServiceID.
+
+    A platform that keeps replicas itself has all of them by its load if that is the only one, else one.
+    """
+    for code in dict.fromkeys(codes):
+        check_takes(tx, serving_device(tx, code), package_id)
+        _check_authorised(tx, package_id, code, wanted, now_ms)
+        services.want_copy(tx, package_id, code, now_ms, asked=False, origin=wanted.origin)
+    service_id = str(uuid.uuid4())
+    services.add_service(
+        tx, id=service_id, package_id=package_id, env=wanted.env, license_url=wanted.license_url,
+        replicas=wanted.replicas, origin=wanted.origin, created_ms=now_ms, host=wanted.host,
+        xpu_type=wanted.xpu_type,
+    )  # fmt: skip
+    there: Counter[str] = Counter()
+    for code in codes:
+        services.add_replica(tx, service_id, package_id, code, there[code], now_ms)
+        there[code] += 1
+    return service_id
+
+
 def _check_authorised(tx: Tx, package_id: str, code: str, wanted: Wanted, now_ms: int) -> None:
     """A package that needs authorisation and would find none is refused before anything is delivered."""
     package = package_of(tx, package_id)
@@ -118,6 +142,11 @@ def _existing(tx: Tx, package_id: str, device: Device, wanted: Wanted, now_ms: i
     env = wanted.env
     for load in services.loads(tx, Load.package_id == package_id, Load.device == device.code):
         service = services.service(tx, load.service_id)
+        if service is not None and service["origin"] != wanted.origin:
+            owner = f"platform {service['origin']}" if service["origin"] else "this site"
+            raise faults.Conflict(
+                f"service {load.service_id} of the package was loaded on {device.code} by {owner}"
+            )
         if not load.wanted:
             raise faults.Conflict(f"service {load.service_id} of the package is still being unloaded there")
         if env and not load.ours:

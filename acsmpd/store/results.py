@@ -9,10 +9,23 @@ from peewee import fn
 
 from acsmpd.store.database import Tx
 from acsmpd.store.rows import is_number
-from acsmpd.store.tables import Alarm, Delivery, Fact, Instance, InstanceEvent, Load, Picture, Result, Task
+from acsmpd.store.tables import (
+    Alarm,
+    Delivery,
+    Fact,
+    Instance,
+    InstanceEvent,
+    Load,
+    Picture,
+    Result,
+    Tally,
+    Task,
+)
 
 RAW = -1
 """The place of a raw body among the pictures of its result: it lives in the same ring."""
+TO = "to "
+"""Before a destination: the name under which its deliveries are tallied."""
 
 
 # --- receiving ----------------------------------------------------------------------------------------
@@ -89,35 +102,37 @@ def pictures_of(tx: Tx, result_ids: list[int]) -> dict[int, dict[int, str]]:
 
 
 def destinations(tx: Tx, most: int) -> list[str]:
-    """Where something waits to go, at most `most` of them; one step through the index each."""
-    found: list[str] = []
-    while len(found) < most:
-        last = found[-1] if found else ""
-        rows = tx.rows(
-            Delivery.select(fn.MIN(Delivery.destination).alias("next")).where(Delivery.destination > last)
-        )
-        if rows[0]["next"] is None:
-            break
-        found.append(rows[0]["next"])
-    return found
+    """Where something waits to go, at most `most` of them."""
+    query = Tally.select(Tally.name).where(Tally.name.startswith(TO)).order_by(Tally.name).limit(most)
+    return [row["name"].removeprefix(TO) for row in tx.rows(query)]
 
 
-def next_delivery(tx: Tx, destination: str) -> dict[str, Any] | None:
-    """The oldest that waits for a destination and whose result is there."""
-    query = Delivery.select(Delivery).join(Result, on=(Result.id == Delivery.result_id))
-    return tx.row(query.where(Delivery.destination == destination).order_by(Delivery.id))
+def next_deliveries(tx: Tx, destination: str, most: int, *, newest: bool) -> list[dict[str, Any]]:
+    """What waits for a destination, in the order it goes, each with what is posted of its result."""
+    of_result = (Result.body, Result.fingerprint, Result.raw_path, Result.size)
+    query = Delivery.select(Delivery, *of_result).join(Result, on=(Result.id == Delivery.result_id))
+    order = Delivery.id.desc() if newest else Delivery.id
+    return tx.rows(query.where(Delivery.destination == destination).order_by(order).limit(most))
 
 
 def waiting(tx: Tx, destination: str) -> int:
-    return tx.number(Delivery.select(fn.COUNT(1)).where(Delivery.destination == destination))
+    """How many wait for a destination."""
+    return tx.number(Tally.select(Tally.number).where(Tally.name == TO + destination))
+
+
+def of_raw(path: str, url: str) -> Any:
+    """The condition that a delivery is one to this address of a result that came in this raw body."""
+    together = Picture.select(Picture.result_id).where(Picture.path == path, Picture.place == RAW)
+    return (Delivery.url == url) & Delivery.result_id.in_(together)
 
 
 def change_delivery(tx: Tx, delivery_id: int, **values: Any) -> None:
     tx.run(Delivery.update(**values).where(Delivery.id == delivery_id))
 
 
-def drop_delivery(tx: Tx, delivery_id: int) -> None:
-    tx.run(Delivery.delete().where(Delivery.id == delivery_id))
+def forget_deliveries(tx: Tx, *conditions: Any) -> None:
+    """Drop deliveries that are done with."""
+    tx.run(Delivery.delete().where(*conditions))
 
 
 def drop_deliveries(tx: Tx, *conditions: Any) -> dict[str, int]:
@@ -161,6 +176,18 @@ def forget(tx: Tx, fact: str) -> None:
     tx.run(Fact.delete().where(Fact.name == fact))
 
 
+def deliver_again(tx: Tx, rows: Sequence[tuple[int, str, str, str]], now_ms: int) -> int:
+    """Put (result id, instance id, url, destination) into the outbox; how many were not there."""
+    before = tx.number(Tally.select(fn.SUM(Tally.number)).where(Tally.name.startswith(TO)))
+    for result_id, instance_id, url, destination in rows:
+        tx.run(
+            Delivery.insert(
+                result_id=result_id, instance_id=instance_id, url=url, destination=destination, created_ms=now_ms
+            ).on_conflict_ignore()
+        )  # fmt: skip
+    return tx.number(Tally.select(fn.SUM(Tally.number)).where(Tally.name.startswith(TO))) - before
+
+
 # --- keeping within bounds ----------------------------------------------------------------------------
 
 UNDELIVERED = fn.EXISTS(Delivery.select(Delivery.id).where(Delivery.result_id == Picture.result_id))
@@ -168,15 +195,18 @@ OUTSTANDING = fn.EXISTS(Delivery.select(Delivery.id).where(Delivery.result_id ==
 
 
 def number(tx: Tx) -> int:
-    return tx.number(Result.select(fn.COUNT(1)))
+    """All results."""
+    return tx.number(Tally.select(Tally.number).where(Tally.name == "results"))
 
 
 def pictures_size(tx: Tx) -> int:
-    return tx.number(Picture.select(fn.SUM(Picture.size)))
+    """Bytes of all pictures and raw bodies."""
+    return tx.number(Tally.select(Tally.size).where(Tally.name == "pictures"))
 
 
 def bodies_size(tx: Tx) -> int:
-    return tx.number(Result.select(fn.SUM(Result.size)))
+    """Bytes of all results without their pictures."""
+    return tx.number(Tally.select(Tally.size).where(Tally.name == "results"))
 
 
 def oldest(tx: Tx, limit: int, *conditions: Any) -> list[dict[str, Any]]:

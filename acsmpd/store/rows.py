@@ -149,10 +149,13 @@ class _Search(msgspec.Struct, frozen=True):
         return found
 
 
-def joined_page_of(tx: Tx, query: Any, page: Page, columns: Mapping[str, Any], last: Any) -> Found:
-    """`page_of` for a select over several tables or of some columns."""
-    text, values = tx.text(query.select(fn.COUNT(1)))
-    total = tx.counted(text, *values)
+def joined_page_of(
+    tx: Tx, query: Any, page: Page, columns: Mapping[str, Any], last: Any, total: int | None = None
+) -> Found:
+    """`page_of` for a select over several tables or of some columns. `total`: the number of all, where it is known."""
+    if total is None:
+        text, values = tx.text(query.select(fn.COUNT(1)))
+        total = tx.counted(text, *values)
     order = [column.desc() if down else column.asc() for column, down in _order(page, columns, last)]
     return tx.rows(query.order_by(*order).limit(page.size).offset((page.number - 1) * page.size)), total
 

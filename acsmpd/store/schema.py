@@ -641,6 +641,38 @@ ALTER TABLE "service" ADD COLUMN "xpu_type" VARCHAR(255) NOT NULL DEFAULT '';
 """
 """Central analysis platforms: executables that travel by themselves, services bound to a node or a card."""
 
+TALLIES = """
+CREATE TABLE "tally" (
+    "name" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "number" INTEGER NOT NULL,
+    "size" INTEGER NOT NULL
+);
+INSERT INTO "tally" SELECT 'results', COUNT(*), COALESCE(SUM("size"), 0) FROM "result";
+INSERT INTO "tally" SELECT 'pictures', COUNT(*), COALESCE(SUM("size"), 0) FROM "picture";
+INSERT INTO "tally" SELECT 'to ' || "destination", COUNT(*), 0 FROM "delivery" GROUP BY "destination";
+CREATE TRIGGER "result_added" AFTER INSERT ON "result" BEGIN \
+UPDATE "tally" SET "number" = "number" + 1, "size" = "size" + NEW."size" WHERE "name" = 'results'; END;
+CREATE TRIGGER "result_dropped" AFTER DELETE ON "result" BEGIN \
+UPDATE "tally" SET "number" = "number" - 1, "size" = "size" - OLD."size" WHERE "name" = 'results'; END;
+CREATE TRIGGER "picture_added" AFTER INSERT ON "picture" BEGIN \
+UPDATE "tally" SET "number" = "number" + 1, "size" = "size" + NEW."size" WHERE "name" = 'pictures'; END;
+CREATE TRIGGER "picture_dropped" AFTER DELETE ON "picture" BEGIN \
+UPDATE "tally" SET "number" = "number" - 1, "size" = "size" - OLD."size" WHERE "name" = 'pictures'; END;
+CREATE TRIGGER "delivery_added" AFTER INSERT ON "delivery" BEGIN \
+INSERT INTO "tally" VALUES ('to ' || NEW."destination", 1, 0) \
+ON CONFLICT ("name") DO UPDATE SET "number" = "number" + 1; END;
+CREATE TRIGGER "delivery_dropped" AFTER DELETE ON "delivery" BEGIN \
+UPDATE "tally" SET "number" = "number" - 1 WHERE "name" = 'to ' || OLD."destination"; \
+DELETE FROM "tally" WHERE "name" = 'to ' || OLD."destination" AND "number" = 0; END;
+"""
+"""How many results, pictures and deliveries there are, kept by SQLite itself: counting a million takes a tenth of a
+second, and would be done after every write."""
+
+CHAINS = """
+ALTER TABLE "upstream" ADD COLUMN "via" TEXT NOT NULL DEFAULT '';
+"""
+"""The platforms behind a platform above: what it asks of us is not asked of any of them again."""
+
 CLUSTERS = """
 ALTER TABLE "computility" ADD COLUMN "cluster" TEXT NOT NULL DEFAULT '';
 ALTER TABLE "computility" ADD COLUMN "nodes" TEXT;

@@ -255,7 +255,8 @@ def search(*conditions: Any) -> Any:
         Load.select(
             Load.id.alias("load_id"), Load.status, Load.wanted, Load.error, Load.xpu_type, Load.device, Load.ours,
             Service.id, Service.package_id, Service.env, Service.replicas, Service.license_url, Service.origin,
-            Service.created_ms, Service.host, Copy.error.alias("copy_error"),
+            Service.created_ms, Service.host, Service.xpu_type.alias("asked_xpu_type"),
+            Copy.error.alias("copy_error"),
         )
         .join(Service, on=(Service.id == Load.service_id))
         .join(Copy, JOIN.LEFT_OUTER, on=(
@@ -349,16 +350,30 @@ def card_shares(tx: Tx, code: str) -> list[CardShare]:
     return [CardShare(row["id"], index, row["xpu_quota"]) for row in rows for index in row["xpu_index"]]
 
 
-def replicas_of(tx: Tx, service_id: str) -> int | None:
-    """How many a service is to have; None if there is no such service."""
-    found = service(tx, service_id)
-    return None if found is None else int(found["replicas"])
+def replicas_of(tx: Tx, load: LoadRow) -> int | None:
+    """How many a load is to have where that can be changed; None elsewhere."""
+    of = None if load.replicas is None else service(tx, load.service_id)
+    return None if of is None else replicas_by(tx, load, of)
 
 
 def replicas(tx: Tx) -> dict[str, int]:
-    """service id -> replicas, of services with more than one."""
+    """service id -> replicas that its load stands for, of services with one load and more than one replica."""
     rows = tx.rows(Service.select(Service.id, Service.replicas).where(Service.replicas > 1))
-    return {row["id"]: row["replicas"] for row in rows}
+    several = on_several(tx) if rows else set()
+    return {row["id"]: row["replicas"] for row in rows if row["id"] not in several}
+
+
+def replicas_by(tx: Tx, load: LoadRow, service: dict[str, Any]) -> int:
+    """Replicas that a load stands for where the facility keeps them: all, or one of a service with other loads."""
+    several = service["replicas"] > 1 and service["id"] in on_several(tx, load.service_id)
+    return 1 if several else int(service["replicas"])
+
+
+def on_several(tx: Tx, service_id: str | None = None) -> set[str]:
+    """Services with more than one load that is wanted."""
+    query = Load.select(Load.service_id).where(Load.wanted == YES)
+    query = query if service_id is None else query.where(Load.service_id == service_id)
+    return {row["service_id"] for row in tx.rows(query.group_by(Load.service_id).having(fn.COUNT(1) > 1))}
 
 
 def origins(tx: Tx) -> dict[str, str]:

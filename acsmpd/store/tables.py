@@ -446,6 +446,14 @@ class Picture(Table):
     created_ms = BigIntegerField(index=True)
 
 
+class Tally(Table):
+    """How many rows there are, and their size; triggers keep it. `results`, `pictures`, `to <destination>`."""
+
+    name = CharField(primary_key=True)
+    number = IntegerField()
+    size = BigIntegerField()
+
+
 class Delivery(Table):
     """The durable outbox: one result for one address, in order per destination, at least once."""
 
@@ -518,6 +526,7 @@ class Upstream(Table):
     reason = TextField(default="")
     public_key = TextField(default="")
     changed_ms = BigIntegerField()
+    via = TextField(default="", constraints=[EMPTY])  # site codes its requests have passed, blank between
 
 
 class UpstreamToken(Table):
@@ -691,7 +700,7 @@ class Schema(Table):
 
 ALL: tuple[type[Table], ...] = (
     Fact, Package, Capability, Computility, Token, Claim, Copy, Service, Load, Plan, Instance, Turn, InstanceEvent,
-    Task, Intent, ForeignTask, Ask, Result, Picture, Delivery, Person, ApiKey, Audit, Alarm, Upstream, UpstreamToken,
-    Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
+    Task, Intent, ForeignTask, Ask, Result, Picture, Tally, Delivery, Person, ApiKey, Audit, Alarm, Upstream,
+    UpstreamToken, Rollout, RolloutMember, SchedulePolicy, Pipeline, PipelineRun, AuthServer,
     License, AuthQuota,
 )  # fmt: skip

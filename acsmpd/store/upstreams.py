@@ -11,13 +11,16 @@ TOKENS_KEPT = 32
 """Tokens kept for one platform; more than it can give in a day, unless it registers us in a loop."""
 
 
+MOST_HOPS = 8
+"""Platforms one request may pass."""
+
 LEAVING, LEFT = "leaving", "left"
 
 
 def wish(tx: Tx, name: str, now_ms: int, *, join: bool) -> None:
     """An operator's wish: leave a platform, or join it again (its pinned key is asked for afresh)."""
     if join:
-        put(tx, name, now_ms, state="new", reason="", public_key="")
+        put(tx, name, now_ms, state="new", reason="", public_key="", via="")
     else:
         put(tx, name, now_ms, state=LEAVING, reason="an operator leaves it")
 
@@ -34,6 +37,20 @@ def put(tx: Tx, name: str, now_ms: int, **values: Any) -> None:
     """Change a row, making it if it is new."""
     if not tx.run(Upstream.update(changed_ms=now_ms, **values).where(Upstream.code == name)):
         tx.run(Upstream.insert(code=name, changed_ms=now_ms, **values))
+
+
+def chain(tx: Tx, name: str) -> tuple[str, ...]:
+    """The site codes that requests of this platform above have passed; () for the site's own work."""
+    row = get(tx, name) if name else None
+    return tuple(row["via"].split()) if row else ()
+
+
+def lengthen_chain(tx: Tx, name: str, via: tuple[str, ...]) -> tuple[str, ...]:
+    """Add what a request has passed; a chain too long for all it ever was keeps what it is now."""
+    whole = tuple(dict.fromkeys((*chain(tx, name), *via)))
+    kept = whole if len(whole) <= MOST_HOPS else via
+    tx.run(Upstream.update(via=" ".join(kept)).where(Upstream.code == name))
+    return kept
 
 
 def keep_only(tx: Tx, names: list[str]) -> None:

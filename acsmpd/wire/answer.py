@@ -14,6 +14,7 @@ from acsmpd.spec.reading import read_tolerant
 _QUOTED = 200  # characters of a facility's own words that we repeat
 _MISSING_CODES = ("404", "40401")
 _AWAITING_CODE = "40302"
+_LATER_CODES = ("42901", "40303")  # nothing was done: too much at once, or not registered there yet
 _LATER = (408, 425, 429)  # the request was turned away before anything was done
 _NOT_DONE = (501, 503, 507)  # nor after these; any other 5xx may come after the work was done
 
@@ -106,6 +107,8 @@ def _refusal(code: str) -> type[StepFault]:
     """What a Code other than 0 means for the one who called."""
     if code in _MISSING_CODES:
         return Missing
+    if code in _LATER_CODES:
+        return Temporary
     return Awaiting if code == _AWAITING_CODE else Permanent
 
 

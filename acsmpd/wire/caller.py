@@ -108,14 +108,14 @@ class Wire:
             return data_of(operation, who, answer)
         raise fault
 
-    def post_json(
+    def post_result(
         self,
         url: str,
         body: bytes,
         headers: Mapping[str, str] = _NOTHING,
         timeout_seconds: float | None = None,
     ) -> Delivered:
-        """Post a result to its receiver; `headers` carries its Idempotency-Key.
+        """Post a result to its receiver; `headers` carries its Idempotency-Key, and its type if it is no JSON.
 
         Any HTTP answer is returned, for the outbox to judge. None at all is Temporary, since the key makes a
         repeat harmless; an address the policy refuses, or that is none, is Permanent.

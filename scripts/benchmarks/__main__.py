@@ -8,7 +8,18 @@ import sys
 
 from benchmarks.harness import ROOT, Void
 
-NAMES = ("keepalive", "search", "storm", "upload", "download", "idle", "schedule", "instances")
+NAMES = (
+    "keepalive",
+    "search",
+    "storm",
+    "upload",
+    "download",
+    "idle",
+    "schedule",
+    "instances",
+    "relay",
+    "devices",
+)
 
 
 def main() -> int:

@@ -220,6 +220,7 @@ class Load:
 
     per_second: float
     p50_ms: float
+    p95_ms: float
     p99_ms: float
     failed: int
     client_share: float
@@ -232,8 +233,8 @@ wrk.body = %(body)s
 %(headers)s
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.stderr:write(string.format('{"requests":%%d,"us":%%d,"p50":%%d,"p99":%%d,"failed":%%d}',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+  io.stderr:write(string.format('{"requests":%%d,"us":%%d,"p50":%%d,"p95":%%d,"p99":%%d,"failed":%%d}',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(95), latency:percentile(99),
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
@@ -266,8 +267,8 @@ def wrk(
         passed = time.monotonic() - begun
     said = json.loads(told)
     return Load(
-        said["requests"] / (said["us"] / 1e6), said["p50"] / 1000, said["p99"] / 1000, said["failed"],
-        (used.ru_utime + used.ru_stime) / passed, (server.cpu_seconds() - before) / passed,
+        said["requests"] / (said["us"] / 1e6), said["p50"] / 1000, said["p95"] / 1000, said["p99"] / 1000,
+        said["failed"], (used.ru_utime + used.ru_stime) / passed, (server.cpu_seconds() - before) / passed,
     )  # fmt: skip
 
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import msgspec
 
-from acsmpd.api.access import Credentials
+from acsmpd.api.access import Credentials, faces_of
 from acsmpd.api.audit import Audit
 from acsmpd.api.bind import make_app
+from acsmpd.api.chains import Chains
 from acsmpd.api.platform import Platform
 from acsmpd.clock import Clock
 from acsmpd.engine.imports import Importer
+from acsmpd.engine.parts import PartImporter
 from acsmpd.model import Family
 from acsmpd.packages.bytestream import Limits
-from acsmpd.packages.intake import Intake
+from acsmpd.packages.intake import Intake, Received
 from acsmpd.security import sm2
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.security.links import LinkSigner
@@ -110,16 +112,25 @@ class Face:
         with file.open("rb") as stream:
             received = self.platform.intake.receive(stream)
         given = ask["arguments"]
-        package_id = self.platform.import_file(
-            received, file.name, given["Origin"], given["AlgoFilePackageID"]
-        )
+        package_id = self._imported(received, file.name, given)
         now = self.platform.clock.now().wall_ms
         with self.store.write() as tx:
             asks.change(tx, ask["id"], now, state="done", answer={"AlgoFilePackageID": package_id})
-            services.want_copy(
-                tx, package_id, self.platform.local_code, now, asked=True, origin=given["Origin"]
-            )
+            if "Device" in given:
+                services.want_copy(tx, package_id, given["Device"], now, asked=True, origin=given["Origin"])
         return package_id
+
+    def _imported(self, received: Received, name: str, given: dict[str, Any]) -> str:
+        platform, origin, package_id = self.platform, given["Origin"], given["AlgoFilePackageID"]
+        importer = Importer(
+            platform.store, platform.intake, platform.limits, platform.clock, platform.zone, SITE_CODE
+        )
+        parts = PartImporter(platform.store, platform.intake, platform.limits, platform.clock, importer)
+        if given.get("Program"):
+            return parts.take_program(received, origin, package_id, given["Program"])
+        if given.get("MayLackProgram"):
+            return parts.take_package(received, name, origin, package_id)
+        return importer.import_file(received, name, origin, package_id)
 
     def failed(self, ask: dict[str, Any], code: int, message: str) -> None:
         with self.store.write() as tx:
@@ -222,11 +233,12 @@ def _platform(folder: Path, settings: Settings, store: Store, clock: Clock) -> P
     intake = Intake(folder / "packages", 1 << 28, 1)
     importer = Importer(store, intake, limits, clock, settings.site.zone, settings.site_code)
     return Platform(
-        settings=settings, store=store, clock=clock, zone=settings.site.zone, presence=Presence(0.0),
-        transfers=Transfers(),
+        settings=settings, store=store, chains=Chains(store), clock=clock, zone=settings.site.zone,
+        presence=Presence(0.0), transfers=Transfers(),
         sealer=Sealer(b"k" * 32), signer=LinkSigner(b"k" * 32), sm2=KEY,
         gate=sm2.DecryptGate(), throttle=Throttle(), unknown_tokens=RateLimit(),
-        credentials=Credentials(store, 1800), egress=EgressPolicy(settings.egress.allow), intake=intake,
+        credentials=Credentials(store, 1800, faces_of(settings)),
+        egress=EgressPolicy(settings.egress.allow), intake=intake,
         import_file=importer.import_file, limits=limits, data=folder, local_code=SITE_CODE, started_ms=1,
         wake=lambda: None, poke=lambda _code: None, ready=list, stopping=threading.Event(),
         waiters=threading.BoundedSemaphore(4),

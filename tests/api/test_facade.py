@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from acsmpd.api import facade_packages
+from acsmpd.api import facade_files
 from acsmpd.store import asks, devices, foreign, services
 from acsmpd.store.tables import Copy, Load, Package
 from tests.api.face_setup import MD5, OTHER_CODE, SITE_CODE, TOKENS, UPSTREAM_HOST, Face, face
@@ -22,7 +22,7 @@ OTHER = TOKENS[OTHER_CODE]
 
 @pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Face]:
-    monkeypatch.setattr(facade_packages, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(facade_files, "HOLD_SECONDS", 0.0)
     with face(tmp_path / "box") as one:
         yield one
 
@@ -148,6 +148,13 @@ def test_nobody_without_a_token_and_no_person_without_the_right(box: Face) -> No
     assert "federation" in said.message
 
 
+def test_the_token_of_a_platform_we_are_a_cad_of_opens_nothing_of_the_site(box: Face) -> None:
+    said = box.ask("GET", "/CAP/Status")
+    assert (said.status, said.code) == (200, 40301)
+    assert "/CAD" in said.message
+    assert box.ask("POST", "/CAP/AlgoServices:search", {}).code == 40301
+
+
 def test_a_platform_above_has_no_rights_under_acsmp(box: Face) -> None:
     said = box.ask("POST", "/ACSMP/Tasks/Search", {})
     assert (said.status, said.code) == (403, 40301)
@@ -161,7 +168,13 @@ def test_a_push_becomes_an_ask_in_the_name_of_the_platform(box: Face) -> None:
     assert (said.status, said.code) == (200, "0")
     ask = box.asked()[0]
     assert (ask["kind"], ask["subject"], ask["state"]) == ("package", PACKAGE_ID, "open")
-    assert ask["arguments"] == {"Url": URL, "MD5": MD5, "AlgoFilePackageID": PACKAGE_ID, "Origin": SITE_CODE}
+    assert ask["arguments"] == {
+        "Url": URL,
+        "MD5": MD5,
+        "AlgoFilePackageID": PACKAGE_ID,
+        "Origin": SITE_CODE,
+        "Device": SITE_CODE,
+    }
 
 
 def test_the_same_push_again_is_not_fetched_twice(box: Face) -> None:
@@ -172,7 +185,7 @@ def test_the_same_push_again_is_not_fetched_twice(box: Face) -> None:
 
 
 def test_no_more_fetches_at_once_than_the_bound(box: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facade_packages, "MOST_FETCHES", 2)
+    monkeypatch.setattr(facade_files, "MOST_FETCHES", 2)
     said = [push(box, AlgoFilePackageID=f"{number:040d}") for number in range(3)]
     assert [one.code for one in said] == ["0", "0", "42901"]
     assert len(box.asked()) == 2
@@ -405,7 +418,7 @@ def test_load_before_the_fetch_ended_says_so_and_after_a_failed_one_says_why(box
 def test_load_waits_for_a_fetch_that_is_about_to_end(
     box: Face, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facade_packages, "HOLD_SECONDS", 10.0)
+    monkeypatch.setattr(facade_files, "HOLD_SECONDS", 10.0)
     push(box)
     said: list[Any] = []
     caller = threading.Thread(target=lambda: said.append(load(box)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from acsmpd.api import facade_packages
+from acsmpd.api import facade_files
 from acsmpd.store import plans, services
 from acsmpd.store.tables import Task
 from tests.api.face_setup import OTHER_CODE, SITE_CODE, TOKENS, UPSTREAM_HOST, Face, face
@@ -25,7 +25,7 @@ NEWER_ID = PACKAGE_ID[:-1] + "2"
 @pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Face]:
     """A box to which the platform above has brought the test package."""
-    monkeypatch.setattr(facade_packages, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(facade_files, "HOLD_SECONDS", 0.0)
     with face(tmp_path / "box") as one:
         bring(one, make_package(tmp_path))
         yield one

@@ -78,9 +78,6 @@ def test_planned_rows_answer_501_with_50100() -> None:
     assert not answer_of("acsmp.list_users", "501").is_valid(
         {"Code": 50101, "Message": "no", "RequestID": "r"}
     )
-    assert answer_of("cap.get_cap_status", "501").is_valid(
-        {"Code": 50100, "Message": "later", "RequestId": "r"}
-    )
 
 
 @pytest.mark.parametrize("row", SERVED, ids=lambda row: row.id)

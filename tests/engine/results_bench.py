@@ -13,11 +13,11 @@ from acsmpd.clock import Clock, Moment
 from acsmpd.decide.results import destination
 from acsmpd.engine.core import Core
 from acsmpd.engine.lanes import Lanes
-from acsmpd.engine.relay import Relay
+from acsmpd.engine.relay import Relay as Duty
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.security.links import LinkSigner
 from acsmpd.security.seal import Sealer
-from acsmpd.settings import Engine, Results, Settings
+from acsmpd.settings import Engine, Relay, Results, Settings
 from acsmpd.store import plans, results
 from acsmpd.store.database import Store
 from acsmpd.store.presence import Presence
@@ -57,9 +57,11 @@ class Bench:
         self.limits()
         self._number = 0
 
-    def limits(self, given: Results | None = None) -> None:
+    def limits(self, given: Results | None = None, *lines: Relay) -> None:
         settings = Settings(
-            results=given or Results(), engine=Engine(backoff_first_seconds=2, backoff_max_seconds=300)
+            results=given or Results(),
+            relay=lines,
+            engine=Engine(backoff_first_seconds=2, backoff_max_seconds=300),
         )
         self.core = Core(
             settings=settings, store=self.store, clock=self.clock, presence=Presence(0.0),
@@ -137,7 +139,7 @@ class Post:
         self.restart()
 
     def restart(self) -> None:
-        self.relay = Relay(self.bench.core, self.lanes, self.wire)
+        self.relay = Duty(self.bench.core, self.lanes, self.wire)
 
     def step(self, seconds: float = 0.0) -> None:
         """Move the clock, make one pass, and let its jobs end."""

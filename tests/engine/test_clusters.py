@@ -66,7 +66,7 @@ def replicas(works: Bench) -> tuple[int, int | None]:
     """Wished for, and as it was told."""
     with works.store.read() as tx:
         [load] = services.loads(tx)
-        return services.replicas_of(tx, load.service_id) or 0, load.replicas
+        return services.replicas_of(tx, load) or 0, load.replicas
 
 
 @pytest.fixture

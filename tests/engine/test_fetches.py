@@ -17,6 +17,7 @@ from acsmpd.engine.assembly import FETCHES, FETCHES_PER_ORIGIN
 from acsmpd.engine.fetches import Fetches
 from acsmpd.engine.imports import Importer
 from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.parts import PartImporter
 from acsmpd.packages.bytestream import Limits
 from acsmpd.packages.intake import Intake
 from acsmpd.security.egress import EgressPolicy
@@ -73,7 +74,10 @@ class Bench:
         intake = Intake(folder / "packages", 1 << 28, 1)
         importer = Importer(core.store, intake, limits, core.clock, timezone.utc, "1" * 20)
         downloader = Downloader(EgressPolicy(["127.0.0.1:*"]), 5, 5)
-        self.asks = Fetches(core, self.lanes, downloader, intake, importer)
+        self.asks = Fetches(
+            core, self.lanes, downloader, intake, importer,
+            PartImporter(core.store, intake, limits, core.clock, importer),
+        )  # fmt: skip
 
     def ask(self, subject: str, origin: str, path: str = "/slow") -> None:
         arguments = {"Url": f"http://127.0.0.1:{self.source.port}{path}", "Origin": origin}

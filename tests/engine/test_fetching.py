@@ -11,11 +11,12 @@ import pytest
 
 from acsmpd.engine.fetches import Fetches
 from acsmpd.engine.lanes import Lanes
+from acsmpd.engine.parts import PartImporter
 from acsmpd.security.egress import EgressPolicy
 from acsmpd.store import asks
 from acsmpd.wire.download import Downloader
 from tests.engine.bench import SITE, Bench
-from tests.engine.test_importing import Desk
+from tests.engine.test_importing import LIMITS, Desk
 from tests.store.rows import NOW
 from tests.support.packaging import PACKAGE_ID, md5_of
 from tests.support.wait import wait_until
@@ -29,7 +30,10 @@ class Fetcher:
         self.works, self.desk = works, Desk(works)
         self.lanes = Lanes("fetch", 4, 2, works.core.wake)
         downloader = Downloader(EgressPolicy(["127.0.0.1:*"]), 5.0, 5.0)
-        self.duty = Fetches(works.core, self.lanes, downloader, self.desk.intake, self.desk.importer)
+        self.duty = Fetches(
+            works.core, self.lanes, downloader, self.desk.intake, self.desk.importer,
+            PartImporter(works.store, self.desk.intake, LIMITS, works.core.clock, self.desk.importer),
+        )  # fmt: skip
 
     def ask(self, url: str, ask_id: str = "ask-1", **arguments: str) -> None:
         with self.works.store.write() as tx:
@@ -146,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_not_tried_for_ever(fetcher:
 
 def test_what_a_platform_above_named_is_wanted_on_this_box(fetcher: Fetcher) -> None:
     with holding(fetcher.desk.make().read_bytes()) as (_, url):
-        fetcher.ask(url, AlgoFilePackageID=PACKAGE_ID)
+        fetcher.ask(url, AlgoFilePackageID=PACKAGE_ID, Device=SITE)
         assert fetcher.settle()[0] == "done"
     copy = fetcher.works.the_copy(PACKAGE_ID, SITE)
     assert (copy["wanted"], copy["asked"]) == (True, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,3 +281,16 @@ def test_tries_are_counted_anew_once_a_service_has_run_for_a_while(works: Bench)
     assert works.the_load().attempts == 4  # not a minute yet
     works.run(2, 15)
     assert works.the_load().attempts == 0
+
+
+def test_more_devices_than_lanes_take_turns(tmp_path: Path) -> None:
+    """Looking at all of them takes longer than the interval: none of them waits for ever behind the first."""
+    works = Bench(tmp_path, engine_lanes="1", engine_lanes_per_device="1")
+    codes = [f"110100000050500000{number:02d}" for number in range(10, 16)]
+    for code in codes:
+        works.device(code)
+    works.plant.seeing = lambda: works.pass_by(6.0)
+    while len(works.plant.looks) < 4 * len(codes):
+        works.run()
+    assert {works.plant.looks[: 4 * len(codes)].count(code) for code in codes} == {4}
+    works.close()

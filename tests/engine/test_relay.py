@@ -12,6 +12,7 @@ import pytest
 
 from acsmpd.engine import losses, relay
 from acsmpd.engine.engine import Engine
+from acsmpd.engine.parcels import AT_ONCE
 from acsmpd.settings import Results
 from acsmpd.store.tables import Delivery, Load, Task
 from tests.engine.results_bench import SITE, Bench, decoded, posting
@@ -151,13 +152,19 @@ def test_one_job_at_a_time_for_a_destination(bench: Bench) -> None:
 
 def test_a_job_ends_after_its_share(bench: Bench) -> None:
     with serving(replying(200, OK)) as server, posting(bench) as post:
-        for _ in range(relay.POSTS + 5):
+        for _ in range(5):
             bench.result(server.url)
+
+        def slowly(handler: Handler) -> None:
+            bench.clock.forward(4.0)
+            handler.reply(200, OK)
+
+        server.script = slowly
         post.step()
-        assert len(server.seen) == relay.POSTS
+        assert pts(server) == [1, 2, 3], "the third ends after 12 s, the lane is free after 10"
         assert bench.core.wake_event.is_set(), "the loop is told that there is more to do"
         post.step()
-        assert pts(server) == list(range(1, relay.POSTS + 6))
+        assert pts(server) == [1, 2, 3, 4, 5]
 
 
 def test_nothing_is_posted_while_stopping(bench: Bench) -> None:
@@ -348,10 +355,10 @@ def test_the_loop_itself_empties_the_outbox(bench: Bench) -> None:
         engine = Engine(bench.core, [post.relay], [], lambda: None)
         engine.start()
         try:
-            for _ in range(relay.POSTS + 20):
+            for _ in range(AT_ONCE + 20):
                 bench.result(server.url)
             bench.core.wake()
             wait_until(lambda: not bench.outbox, what="the outbox is empty")
         finally:
             engine.stop()
-        assert pts(server) == list(range(1, relay.POSTS + 21))
+        assert pts(server) == list(range(1, AT_ONCE + 21))

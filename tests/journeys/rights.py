@@ -45,6 +45,7 @@ _WORDS = {
             create_schedule_policy update_schedule_policy delete_schedule_policy create_rollout
             delete_rollout pause_rollout resume_rollout create_evaluation delete_evaluation
             create_pipeline update_pipeline delete_pipeline import_media_file delete_media_file
+            replay_results
     """,
     Access.ADMIN: """
         acsmp: register_auth_server delete_auth_server update_auth_server import_license delete_license
@@ -65,6 +66,8 @@ _WORDS = {
         cad: get_device_status push_algo_file_package delete_algo_file_package install_algo_package
             uninstall_algo_package list_algo_packages get_algo_package create_algo_task update_algo_task
             delete_algo_task resume_algo_task pause_algo_task search_algo_tasks get_algo_task
+    """,
+    Access.SITE_FACE: """
         cap: get_cap_status push_algo_file_package delete_algo_file_package search_algo_file_packages
             get_algo_file_package push_exec_file create_algo_service delete_algo_service
             search_algo_services get_algo_service create_algo_task update_algo_task delete_algo_task

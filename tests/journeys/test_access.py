@@ -49,11 +49,18 @@ MAY: dict[str, set[Access]] = {
     "upstream": {Access.FACE},
     "viewer": {Access.READ},
     "operator": {Access.READ, Access.OPERATE},
-    "system_admin": {Access.READ, Access.OPERATE, Access.ADMIN, Access.PACKAGES, Access.FACE},
+    "system_admin": {
+        Access.READ,
+        Access.OPERATE,
+        Access.ADMIN,
+        Access.PACKAGES,
+        Access.FACE,
+        Access.SITE_FACE,
+    },
     "security_admin": {Access.SECURITY},
     "audit_admin": {Access.AUDIT},
     "viewer+packages": {Access.READ, Access.PACKAGES},
-    "operator+federation": {Access.READ, Access.OPERATE, Access.FACE},
+    "operator+federation": {Access.READ, Access.OPERATE, Access.FACE, Access.SITE_FACE},
     "administrator": set(Access),
 }
 """Conventions section 2, written down once more by hand."""

@@ -20,6 +20,7 @@ PRINTED_PATHS = {
     "/ACSMP/AlgoFilePackages/<ID>": "/ACSMP/AlgoFilePackages/1101150192508600000120231012203630000101",
     "/ACSMP/TaskInstances/<ID>": "/ACSMP/TaskInstances/70553686-096f-488b-8151-9c1e47adafa5",
     "/CAD/AlgoTasks/<ID>": "/CAD/AlgoTasks/70553686-096f-488b-8151-9c1e47adafa5",
+    "/CAP/AlgoTasks/<ID>": "/CAP/AlgoTasks/70553686-096f-488b-8151-9c1e47adafa5",
 }
 PRINTED_VALUES = {
     "ID": "1", "Code": "PROVIDER-HUMAN_ATTR_ALERT-1.0.0", "AlgoDefCode": "PROVIDER-HUMAN_ATTR_ALERT-1.0.0",
@@ -37,8 +38,9 @@ REFUSED_BY_THE_CONTRACT = {
 
 
 def cases() -> list[Operation]:
-    """The rows of the printed examples of Part 5 and of a CAD, in the order of their tables."""
-    named = [f"acsmp.{name}" for name in load("part5-acsmp")] + [f"cad.{name}" for name in load("part4-cad")]
+    """The rows of the printed examples of Part 5, of a CAD and of a CAP, in the order of their tables."""
+    named = [f"acsmp.{name}" for name in load("part5-acsmp")]
+    named += [f"{face}.{name}" for face in ("cad", "cap") for name in load(f"part4-{face}")]
     return [BY_ID[row_id] for row_id in named if BY_ID[row_id].served]
 
 
@@ -78,8 +80,8 @@ def path_of(row: Operation) -> str:
 
 
 def printed_body(row: Operation) -> Any:
-    part = "part4-cad" if row.id.startswith("cad.") else "part5-acsmp"
-    body = load(part)[row.id.partition(".")[2]].get("request")
+    face, _, name = row.id.partition(".")
+    body = load("part5-acsmp" if face == "acsmp" else f"part4-{face}")[name].get("request")
     return None if row.id in BODILESS else body
 
 
@@ -96,7 +98,7 @@ def caller(site: Site, above: Client, row: Operation) -> Client:
     """Devices show no token when they register; the platform above calls its own face."""
     if row.access in (Access.CREDENTIALS, Access.KEEPALIVE):
         return Client(site.url, None)
-    return above if row.face.value == "CAD" else site.client
+    return site.client if row.face.value == "ACSMP" else above
 
 
 def check_published(row: Operation, answer: Answer) -> None:
@@ -112,7 +114,7 @@ def check_published(row: Operation, answer: Answer) -> None:
 def test_every_printed_request_is_among_them() -> None:
     rows = cases()
     with_body = [row for row in rows if printed_body(row) is not None]
-    assert (len(rows), len(with_body)) == (57, 31)
+    assert (len(rows), len(with_body)) == (74, 39)
     assert not {row.id for row in rows if "<" in path_of(row)}
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from acsmpd.security import curve
 
+pytestmark = pytest.mark.usefixtures("arithmetic")
+
 
 def test_multiples_lie_on_the_curve_and_the_ends_of_the_range_are_right() -> None:
     assert curve.on_curve(curve.GENERATOR)

@@ -32,6 +32,8 @@ from tests.security.sm2_peers import (
     public_pem,
 )
 
+pytestmark = pytest.mark.usefixtures("arithmetic")
+
 WORDING = "the username or the password is wrong"
 
 

@@ -142,9 +142,10 @@ def test_served_called_and_planned() -> None:
             assert row.called == (row.table in (40, 41, 42)), row.id
     faces = {face: [row for row in OPERATIONS if row.face is face] for face in Face}
     assert all(row.served and row.called and not row.planned for row in faces[Face.CAD])
-    assert all(row.served and row.called and row.planned for row in faces[Face.CAP])
+    assert all(row.served and row.called and not row.planned for row in faces[Face.CAP])
     assert all(row.called and not row.served for row in faces[Face.CCP])
-    assert all(row.access is Access.FACE for face in (Face.CAD, Face.CAP, Face.CCP) for row in faces[face])
+    assert all(row.access is Access.FACE for face in (Face.CAD, Face.CCP) for row in faces[face])
+    assert all(row.access is Access.SITE_FACE for row in faces[Face.CAP])
     assert [row.uri for row in faces[Face.PLAIN]] == ["/healthz", "/readyz", "/openapi.json"]
     assert all(row.access is Access.OPEN for row in faces[Face.PLAIN])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,16 +90,49 @@ def test_the_next_delivery_is_the_oldest(store: Store) -> None:
     add(store, "m1", to=("http://a:1",))
     add(store, "m2", to=("http://a:1",))
     with store.write() as tx:
-        first = results.next_delivery(tx, "http://a:1")
-        assert first is not None
+        first, second = results.next_deliveries(tx, "http://a:1", 5, newest=False)
+        assert (first["fingerprint"], second["fingerprint"]) == ("m1", "m2")
+        assert results.next_deliveries(tx, "http://a:1", 1, newest=True) == [second]
         results.change_delivery(tx, first["id"], attempts=1, refusals=1, error="no")
-        again = results.next_delivery(tx, "http://a:1")
-        assert again == {**first, "attempts": 1, "refusals": 1, "error": "no"}
-        results.drop_delivery(tx, first["id"])
-        second = results.next_delivery(tx, "http://a:1")
-        assert second is not None
-        assert second["id"] > first["id"]
-        assert results.next_delivery(tx, "http://b:1") is None
+        again = results.next_deliveries(tx, "http://a:1", 1, newest=False)
+        assert again == [{**first, "attempts": 1, "refusals": 1, "error": "no"}]
+        results.forget_deliveries(tx, Delivery.id == first["id"])
+        assert results.next_deliveries(tx, "http://a:1", 5, newest=False) == [second]
+        assert results.next_deliveries(tx, "http://b:1", 5, newest=False) == []
+
+
+def test_what_is_tallied_is_what_is_there(store: Store) -> None:
+    """Every way rows come and go; the triggers count along."""
+    add(store, "m1", to=("http://a:1", "http://b:1"), files=((0, "p1", 5), (1, "p2", 7)))
+    add(store, "m2", to=("http://a:1",), files=((0, "p3", 11),))
+    add(store, "m2", to=("http://c:1",))
+    assert tallied(store) == counted(store) == (2, 23, {"http://a:1": 2, "http://b:1": 1})
+    with store.write() as tx:
+        results.drop_pictures(tx, ["p2"])
+        results.forget_deliveries(tx, Delivery.destination == "http://b:1")
+    assert tallied(store) == counted(store) == (2, 16, {"http://a:1": 2})
+    with store.write() as tx:
+        results.drop_deliveries(tx, Delivery.result_id == 1)
+        results.drop_results(tx, [1])
+    assert tallied(store) == counted(store) == (1, 11, {"http://a:1": 1})
+    with contextlib.suppress(RuntimeError), store.write() as tx:
+        results.drop_results(tx, [2])
+        raise RuntimeError("undone")
+    assert tallied(store) == (1, 11, {"http://a:1": 1})
+
+
+def tallied(store: Store) -> tuple[int, int, dict[str, int]]:
+    with store.read() as tx:
+        waiting = {name: results.waiting(tx, name) for name in results.destinations(tx, 10)}
+        return results.number(tx), results.pictures_size(tx), waiting
+
+
+def counted(store: Store) -> tuple[int, int, dict[str, int]]:
+    with store.read() as tx:
+        number = int(tx.sql("SELECT COUNT(*) FROM result")[0][0])
+        size = int(tx.sql("SELECT COALESCE(SUM(size), 0) FROM picture")[0][0])
+        waiting = tx.sql("SELECT destination, COUNT(*) FROM delivery GROUP BY destination")
+    return number, size, {str(name): int(each) for name, each in waiting}
 
 
 def test_deliveries_given_up_are_counted_by_destination(store: Store) -> None:

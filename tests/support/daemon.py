@@ -37,6 +37,11 @@ class Daemon(Site):
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    def also(self, **settings: str) -> Daemon:
+        """Settings that are known only once its port is."""
+        self._environ |= {f"ACSMPD_{name.upper()}": value for name, value in settings.items()}
+        return self
+
     def start(self) -> Daemon:
         self.launch()
         return self.ready()

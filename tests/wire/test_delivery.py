@@ -18,7 +18,7 @@ BODY = '{"EventID":"人"}'.encode()
 def test_a_result_is_posted_as_it_is(wire: Wire) -> None:
     with serving(replying(200, {"Code": "0", "Message": "ok"})) as server:
         url = f"{server.url}/hook/%E4%BA%BA?sig=abc%2F#part"
-        assert wire.post_json(url, BODY, {"Idempotency-Key": "k-1"}) == Delivered(200, "0")
+        assert wire.post_result(url, BODY, {"Idempotency-Key": "k-1"}) == Delivered(200, "0")
     (seen,) = server.seen
     assert (seen.method, seen.path, seen.body) == ("POST", "/hook/%E4%BA%BA?sig=abc%2F", BODY)
     assert seen.headers["Idempotency-Key"] == "k-1"
@@ -41,12 +41,12 @@ def test_a_result_is_posted_as_it_is(wire: Wire) -> None:
 )
 def test_every_http_answer_is_handed_on(wire: Wire, status: int, body: bytes, code: str) -> None:
     with serving(replying(status, body)) as server:
-        assert wire.post_json(server.url, BODY) == Delivered(status, code)
+        assert wire.post_result(server.url, BODY) == Delivered(status, code)
 
 
 def test_a_body_that_is_too_long_leaves_the_status(wire: Wire) -> None:
     with serving(replying(200, b" " * (1024 * 1024 + 1))) as server:
-        assert wire.post_json(server.url, BODY) == Delivered(200, "")
+        assert wire.post_result(server.url, BODY) == Delivered(200, "")
 
 
 def test_no_answer_is_temporary_and_never_quotes_the_query(wire: Wire) -> None:
@@ -56,7 +56,7 @@ def test_no_answer_is_temporary_and_never_quotes_the_query(wire: Wire) -> None:
     with serving(stall) as server:
         for url in (server.url, f"http://127.0.0.1:{unused_port()}"):
             with pytest.raises(Temporary) as caught:
-                wire.post_json(f"{url}/hook?sig=hidden", BODY, timeout_seconds=0.2)
+                wire.post_result(f"{url}/hook?sig=hidden", BODY, timeout_seconds=0.2)
             assert caught.value.message.startswith(f"cannot deliver to {url.removeprefix('http://')}: ")
             assert "hidden" not in str(caught.value)
             assert caught.value.__context__ is None
@@ -67,13 +67,13 @@ def test_a_receiver_that_never_reads_does_not_hold_us(wire: Wire) -> None:
         socket.create_server(("127.0.0.1", 0)) as deaf,
         pytest.raises(Temporary, match=r"no whole answer in time$"),
     ):
-        wire.post_json(f"http://127.0.0.1:{deaf.getsockname()[1]}", b"x" * 16_000_000, timeout_seconds=0.3)
+        wire.post_result(f"http://127.0.0.1:{deaf.getsockname()[1]}", b"x" * 16_000_000, timeout_seconds=0.3)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/hook?sig=hidden", "gopher://x/?hidden", "hidden"])
 def test_a_refused_receiver_is_permanent(wires: Callable[..., Wire], url: str) -> None:
     with pytest.raises(Permanent) as caught:
-        wires(allow=()).post_json(url, BODY)
+        wires(allow=()).post_result(url, BODY)
     assert caught.value.message.startswith("cannot deliver: cannot ")
     assert "hidden" not in str(caught.value)
 
@@ -81,6 +81,6 @@ def test_a_refused_receiver_is_permanent(wires: Callable[..., Wire], url: str) -
 def test_deliveries_and_their_lines_are_kept_alive(wire: Wire) -> None:
     with serving(replying(200, OK)) as server:
         for _ in range(3):
-            wire.post_json(server.url, BODY)
+            wire.post_result(server.url, BODY)
         wire.close()
     assert len({seen.client for seen in server.seen}) == 1

@@ -184,6 +184,8 @@ def test_nothing_sent_is_temporary(wire: Wire, operation: Operation) -> None:
         (200, {"Code": 404, "Message": "gone"}, Missing, 'it answered Code 404 "gone"'),
         (200, {"Code": "40401", "Message": "gone"}, Missing, 'it answered Code 40401 "gone"'),
         (200, {"Code": 40302, "Message": "wait"}, Awaiting, 'it answered Code 40302 "wait"'),
+        (200, {"Code": 40303, "Message": "not yet"}, Temporary, 'it answered Code 40303 "not yet"'),
+        (200, {"Code": "42901", "Message": "slow"}, Temporary, 'it answered Code 42901 "slow"'),
         (200, {"Code": "E_BUSY", "Message": "no"}, Permanent, 'it answered Code E_BUSY "no"'),
         (200, {"Code": -1}, Permanent, 'it answered Code -1 ""'),
         (200, {"Code": 1, "Message": None, "Data": ""}, Permanent, 'it answered Code 1 ""'),

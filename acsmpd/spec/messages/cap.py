@@ -47,7 +47,10 @@ __all__ = [
 
 
 class BasicInfo(Message, kw_only=True):
-    """Table H.2: one node. Disk may be TB, as the example reads (X-CAP-UNITS)."""
+    """Table H.2: one node. Disk may be TB, as the example reads (X-CAP-UNITS).
+
+    ComputilityCode and State are additions: which computility of the site it is, and whether that is there.
+    """
 
     ip: Text50 = field(name="Ip")
     host_name: Text128
@@ -58,6 +61,8 @@ class BasicInfo(Message, kw_only=True):
     memory: float
     disk: float
     os: Text20
+    computility_code: Text20 | None = None
+    state: Text20 | None = None
 
 
 class XpuUseDetail(Message, kw_only=True):
@@ -80,10 +85,11 @@ class OpsInfo(Message, kw_only=True):
 
 
 class CAPStatusData(Message, kw_only=True):
-    """Data of H.1: two lists joined by Ip and HostName."""
+    """Data of H.1: two lists joined by Ip and HostName. UsageUnit is an addition: what uses are (X-CAP-UNITS)."""
 
     basic_info: list[BasicInfo]
     ops_info: list[OpsInfo]
+    usage_unit: Text20 | None = None
 
 
 class CAPStatusResponse(Envelope, kw_only=True):
@@ -260,7 +266,7 @@ class AlgoServiceSearchRequest(Message, kw_only=True):
 
 
 class AlgoServiceSearchRecord(Message, kw_only=True):
-    """Table J.5. Env is an empty list when there is none. Status is an addition, read when present."""
+    """Table J.5. Env is an empty list when there is none. Status and LastError are additions, read when present."""
 
     env: list[EnvItem]
     replicas: Int64
@@ -268,6 +274,7 @@ class AlgoServiceSearchRecord(Message, kw_only=True):
     algo_file_package_id: Text40
     algo_service_id: Text128
     status: AlgoServiceStatus | None = None
+    last_error: str | None = None
 
 
 class AlgoServiceSearchPage(Message, kw_only=True):
@@ -293,7 +300,7 @@ class AlgoServiceReplicaDetail(Message, kw_only=True):
 
 
 class AlgoService(Message, kw_only=True):
-    """Table J.7. XpuQuota in cards."""
+    """Table J.7. XpuQuota in cards. LastError, an addition: why it does not run."""
 
     env: list[EnvItem] | None = None
     replicas: Int64
@@ -303,6 +310,7 @@ class AlgoService(Message, kw_only=True):
     status: AlgoServiceStatus
     xpu_quota: float
     replicas_detail: list[AlgoServiceReplicaDetail]
+    last_error: str | None = None
 
 
 class AlgoServiceDetailResponse(Envelope, kw_only=True):

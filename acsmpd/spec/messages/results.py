@@ -80,6 +80,33 @@ class ResultSearchRequest(Message, kw_only=True):
     page_request: ApiPageRequest | None = None
 
 
+class ResultReplayRequest(Message, kw_only=True):
+    """POST /ACSMP/Results/Replay: the results a search with these filters finds. Url: to this address alone, one of
+    those their instances name; absent: to all of them."""
+
+    task_id: Int64 | None = None
+    instance_id: Text128 | Int64 | None = None
+    event_id: Text128 | None = None
+    algo_def_code: Text256 | None = None
+    device_id: Text256 | None = None
+    time_from: DateTime | None = None
+    time_to: DateTime | None = None
+    url: str | None = None
+
+
+class ResultReplay(Message, kw_only=True):
+    """Results found, and deliveries that wait for them now and did not before."""
+
+    results: Int64
+    deliveries: Int64
+
+
+class ResultReplayResponse(Envelope, kw_only=True):
+    """POST /ACSMP/Results/Replay."""
+
+    data: ResultReplay
+
+
 class ResultPage(Message, kw_only=True):
     """One page of results."""
 

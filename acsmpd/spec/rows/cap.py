@@ -32,11 +32,10 @@ def _row(
         uri=uri,
         request=request,
         response=response,
-        access=Access.FACE,
+        access=Access.SITE_FACE,
         aliases=((method, f"{verb[0]}/{verb[2]}"),) if verb[1] else (),
         served=True,
         called=True,
-        planned=True,
         **more,
     )
 

@@ -268,6 +268,16 @@ SUBJECTS: tuple[Operation, ...] = (
         results.ResultSearchResponse,
         "List results",
     ),
+    row(
+        "replay_results",
+        "POST",
+        "Results/Replay",
+        results.ResultReplayRequest,
+        results.ResultReplayResponse,
+        Access.OPERATE,
+        "Deliver results again",
+        note="Each goes under its own Idempotency-Key: a receiver that has it takes no second.",
+    ),
     read(
         "get_result",
         "GET",
