@@ -21,6 +21,7 @@ from acsmpd.clock import Clock
 from acsmpd.decide.cards import Card
 from acsmpd.drivers.cad import Cad
 from acsmpd.drivers.cap import Cap
+from acsmpd.drivers.ccp import Ccp
 from acsmpd.drivers.local import Local, Use
 from acsmpd.drivers.programs import Programs
 from acsmpd.engine.assembly import Assembly
@@ -181,11 +182,13 @@ class App:
     def _make_engine(self) -> None:
         keys, settings, cad = self._data / "keys", self.settings, Cad(self.wire)
         cap = Cap(self.wire, Executables(self._data / "services" / "executables", self._limits), self.clock)
+        ccp = Ccp(self.wire, settings, self.clock)
         self._core = Core(
             settings=settings, store=self.store, clock=self.clock, presence=self.presence,
             transfers=self.transfers,
             sealer=seal.load_or_create(keys), signer=links.load_or_create(keys), data=self._data,
-            drivers={Family.CAD: cad, Family.EDGE: cad, Family.DIRECT: cad, Family.CAP: cap, Family.LOCAL: self._local},
+            drivers={Family.CAD: cad, Family.EDGE: cad, Family.DIRECT: cad, Family.CAP: cap, Family.CCP: ccp,
+                     Family.LOCAL: self._local},
             local_code=self.local_code, cards=self._cards, port=lambda: self._port,
         )  # fmt: skip
         self._intake = Intake(

@@ -170,12 +170,15 @@ def device() -> None:
 @click.option("--username", default="")
 @click.option("--password-file", type=click.Path(exists=True, dir_okay=False), default=None)
 @click.option("--url", default="", help="http://HOST:PORT; needed for --family ccp.")
-@click.option("--type", "kind", default="CAD", show_default=True)
+@click.option("--type", "kind", default="", help="Of table B.1; without it that of its family, else CAD.")
 @click.option("--family", default=None, type=click.Choice(["cad", "cap", "ccp", "edge", "direct", "none"]))
 @click.option("--prefix", default="")
 @click.option("--pin", default=None, help="SHA-256 of its certificate.")
-@click.option("--cluster", default="")
-@click.option("--node", "nodes", multiple=True)
+@click.option("--cluster", default="", help="ClusterCode of a computing platform (ccp).")
+@click.option(
+    "--node", "nodes", multiple=True, help="A node of it that is to be watched; may be given again."
+)
+@click.option("--namespace", default="default", show_default=True, help="Where its services go (ccp).")
 @click.pass_context
 def device_add(ctx: click.Context, /, code: str, password_file: str | None, **values: Any) -> None:
     """Preset a computility, with the daemon running or not."""

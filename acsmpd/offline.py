@@ -27,7 +27,7 @@ from acsmpd.licensing import fingerprint, manifest
 from acsmpd.licensing.intake import judged, take_in
 from acsmpd.licensing.manifest import Folder
 from acsmpd.licensing.stick import read_below, read_file
-from acsmpd.model import FAMILY_OF_TYPE, Family
+from acsmpd.model import ENTERED, FAMILY_OF_TYPE, HAS_CLUSTER, Family
 from acsmpd.runtime import sandbox
 from acsmpd.runtime.values import RuntimeSettings
 from acsmpd.security import keyfiles, links, passwords, seal, sm2, sm3
@@ -35,7 +35,7 @@ from acsmpd.security.hosts import is_plain_host
 from acsmpd.security.tokens import new_token, token_hash
 from acsmpd.settings import Settings
 from acsmpd.spec import times
-from acsmpd.spec.scalars import Code20, ComputilityType
+from acsmpd.spec.scalars import Code20, ComputilityType, Namespace, PathName
 from acsmpd.store import accounts, devices, facts, licences, upstreams
 from acsmpd.store.database import Store
 from acsmpd.store.folder import DataFolder
@@ -130,14 +130,16 @@ def list_keys(settings: Settings) -> list[tuple[str, list[str]]]:
 def add_device(
     settings: Settings, clock: Clock, code: str, *, username: str, password: str, url: str, kind: str,
     family: str | None, prefix: str, pin: str | None, cluster: str, nodes: tuple[str, ...],
+    namespace: str = "default",
 ) -> None:  # fmt: skip
     """Preset a computility: its code, who it will be, and where it is called."""
     _check(code, Code20, "CODE: 20 digits are wanted")
+    kind = kind or next((one for one, of in FAMILY_OF_TYPE.items() if of.value == family), "CAD")
     _check(kind, ComputilityType, f"--type: {kind} is no type of table B.1")
     chosen = Family(family) if family else FAMILY_OF_TYPE[kind]
-    if chosen is not Family.CCP and not (username and password):
+    if chosen not in ENTERED and not (username and password):
         raise faults.MissingField("--username and --password-file are wanted for every family but ccp")
-    if chosen is Family.CCP and not url:
+    if chosen in ENTERED and not url:
         raise faults.MissingField("--url is wanted for --family ccp")
     keys = settings.data.path.absolute() / "keys"
     with opened(settings) as store:
@@ -148,8 +150,16 @@ def add_device(
             "prefix": prefix or (settings.facade.edge_prefix if chosen is Family.EDGE else ""),
             "support_services": chosen is not Family.DIRECT,
         }  # fmt: skip
-        if cluster or nodes:
-            values["location"] = {"Cluster": cluster, "Nodes": list(nodes)}
+        if chosen in HAS_CLUSTER:
+            _check(
+                [one for one in (cluster, *nodes) if one],
+                list[PathName],
+                "--cluster, --node: 1 to 256 characters",
+            )
+            _check(namespace, Namespace, "--namespace: 1 to 64 of A-Z a-z 0-9 . _ - are wanted")
+            values |= {"cluster": cluster, "nodes": list(nodes), "namespace": namespace}
+        elif cluster or nodes:
+            raise faults.InvalidField(f"--cluster and --node are for --family ccp, not {chosen.value}")
         if url:
             values |= _address(url)
         with store.write() as tx:
@@ -157,7 +167,7 @@ def add_device(
             devices.drop_claims(tx, Claim.code == code)
 
 
-def _check(value: str, kind: object, text: str) -> None:
+def _check(value: object, kind: object, text: str) -> None:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

@@ -23,7 +23,7 @@ from acsmpd.api.waiting import hold
 from acsmpd.decide.environment import check_local
 from acsmpd.decide.own_nodes import OwnNode, named
 from acsmpd.decide.scaling import grounds_for
-from acsmpd.model import ONE_SERVICE, OWN_REPLICAS, Device, Family
+from acsmpd.model import HAS_CLUSTER, ONE_SERVICE, OWN_REPLICAS, Device, Family
 from acsmpd.spec.accelerators import folded
 from acsmpd.spec.messages import cap
 from acsmpd.store import devices, packages, services, unfinished
@@ -104,12 +104,17 @@ def _on_node(
     platform: Platform, tx: Tx, package: dict[str, Any], wanted: Wanted, host: str, call: Call
 ) -> str:
     """As table 11 loads on one computility. On a CAD the caller's own service that stands there is taken."""
-    node = named(site_nodes(platform, tx, call.caller), host)
+    nodes = site_nodes(platform, tx, call.caller)
+    node = named(nodes, host)
     if isinstance(node, str):
         raise faults.NotFound(f"$.HostName: {node}")
     device, now_ms = serving_device(tx, node.code), call.now.wall_ms
     if device.maintenance or device.state == "lost":
         raise faults.Conflict(f"$.HostName: node {node.address} takes nothing new: it is {device.standing}")
+    if device.family in HAS_CLUSTER and sum(one.code == device.code for one in nodes) > 1:
+        raise faults.NotSupported(
+            f"$.HostName: computility {device.code} places services on its nodes itself"
+        )
     if device.family in ONE_SERVICE:
         existing = _standing(tx, package["id"], device, wanted)
         if existing:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from acsmpd.api.call import Caller
 from acsmpd.api.platform import Platform
+from acsmpd.decide.clusters import tasks_refused
 from acsmpd.decide.fitting import cards_in, misfit
 from acsmpd.decide.own_nodes import Box, OwnNode, nodes_of
 from acsmpd.decide.scaling import Ground
 from acsmpd.decide.upstreams import lies_above
-from acsmpd.model import ONE_SERVICE, OWN_REPLICAS, Device, Family
+from acsmpd.model import ONE_SERVICE, OWN_REPLICAS, PULLS_IMAGES, Device, Family, image_trouble
 from acsmpd.spec.accelerators import canonical_card, folded
 from acsmpd.store import devices, services
 from acsmpd.store.database import Tx
@@ -73,7 +74,9 @@ def grounds_of(
     unsure: list[Ground] = []
     for box in boxes_of(platform, tx, caller):
         device = known[box.code]
-        reason = _unfit(device, box, wishes, card, box.code in there.taken)
+        reason = _unfit(device, box, wishes, card, box.code in there.taken) or _useless(
+            platform, device, package
+        )
         if reason:
             why.append(f"{box.code}: {reason}")
             continue
@@ -85,6 +88,12 @@ def grounds_of(
         (sure if is_sure else unsure).append(ground)
     room = sum(ground.room for ground in sure)
     return (sure if room >= number else [*sure, *unsure]), why
+
+
+def _useless(platform: Platform, device: Device, package: dict[str, Any]) -> str:
+    """Why a service there would never run, or carry no task."""
+    trouble = image_trouble(package["manifest"]) if device.family in PULLS_IMAGES else ""
+    return trouble or tasks_refused(device.family, platform.settings.ccp.engine_interface)
 
 
 def _unfit(device: Device, box: Box, wishes: Any, card: str, taken: bool) -> str:

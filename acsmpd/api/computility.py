@@ -12,7 +12,7 @@ from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
 from acsmpd.decide.device_info import normalised
-from acsmpd.model import FAMILY_OF_TYPE, HAS_HOSTS, Family
+from acsmpd.model import FAMILY_OF_TYPE, HAS_CLUSTER, HAS_HOSTS, Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.computility import (
     ComputilityInfo,
@@ -115,12 +115,23 @@ def _shown(platform: Platform, row: dict[str, Any]) -> dict[str, Any]:
         "Prefix": row["prefix"] or None, "Pin": row["pin"], "Capabilities": row["capabilities"],
         "StreamLimit": row["stream_limit"],
         "UsageUnit": row["usage_unit"] if Family(row["family"]) in HAS_HOSTS else None,
-        "Maintenance": row["maintenance"], "Approved": row["approved"],
+        **_cluster(row), "Maintenance": row["maintenance"], "Approved": row["approved"],
         "Enabled": row["enabled"], "SupportAlgoService": row["support_services"], "State": row["state"],
         "StateSince": times.written(row["state_since_ms"], platform.zone), "Reason": row["state_reason"] or None,
         "LastHeard": times.written(row["heard_ms"], platform.zone),
         "Info": msgspec.to_builtins(_info(platform, row)) if row["info"] else None,
     }  # fmt: skip
+
+
+def _cluster(row: dict[str, Any]) -> dict[str, Any]:
+    """Where on a computing platform its services are, as far as an operator has entered it."""
+    if Family(row["family"]) not in HAS_CLUSTER:
+        return {}
+    return {
+        "Cluster": row["cluster"] or None,
+        "Nodes": row["nodes"] or None,
+        "Namespace": row["namespace"] or "default",
+    }
 
 
 def _claim_item(platform: Platform, claim: dict[str, Any]) -> ClaimItem:
@@ -204,8 +215,11 @@ def _changes(asked: Any, row: dict[str, Any]) -> dict[str, Any]:
         raise faults.InvalidField("$.Family: this box's own compute is not reached over the network")
     plain = (
         "name", "organisation", "network", "tags", "family", "scheme", "prefix", "pin", "capabilities",
-        "stream_limit", "usage_unit", "maintenance", "approved", "enabled",
+        "stream_limit", "usage_unit", "maintenance", "approved", "enabled", "cluster", "nodes", "namespace",
     )  # fmt: skip
+    of_cluster = (asked.cluster, asked.nodes, asked.namespace) != (None, None, None)
+    if of_cluster and Family(asked.family or row["family"]) not in HAS_CLUSTER:
+        raise faults.InvalidField("$.Cluster: only a central computing platform has a cluster and nodes")
     if asked.usage_unit and Family(asked.family or row["family"]) not in HAS_HOSTS:
         raise faults.InvalidField("$.UsageUnit: only a central analysis platform tells its use by table H.3")
     values = {name: getattr(asked, name) for name in plain if getattr(asked, name) is not None}

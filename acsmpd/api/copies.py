@@ -17,7 +17,7 @@ from acsmpd.spec import times
 from acsmpd.spec.messages.packages import DeviceAlgoPackage
 from acsmpd.store import services
 from acsmpd.store.database import Tx
-from acsmpd.store.installs import package_of, serving_device
+from acsmpd.store.installs import check_takes, serving_device
 from acsmpd.store.tables import Copy, Load, Package
 
 
@@ -25,8 +25,7 @@ from acsmpd.store.tables import Copy, Load, Package
 def push(platform: Platform, call: Call) -> Reply:
     package_id, code = call.message.algo_file_package_id, call.message.computility_code
     with platform.store.write() as tx:
-        serving_device(tx, code)
-        package_of(tx, package_id)
+        check_takes(tx, serving_device(tx, code), package_id)
         services.want_copy(tx, package_id, code, call.now.wall_ms, asked=True)
     platform.wake()
     return Reply(settled=lambda tx: _copy_settled(tx, package_id, code), object=f"{code}/{package_id}")

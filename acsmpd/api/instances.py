@@ -11,7 +11,7 @@ from acsmpd import faults
 from acsmpd.api import starts
 from acsmpd.api.call import Call, Reply
 from acsmpd.api.filters import created_between, instance_filters
-from acsmpd.api.mentions import Mentions
+from acsmpd.api.mentions import Mentions, check_control
 from acsmpd.api.paging import echoed, page_of
 from acsmpd.api.platform import Platform
 from acsmpd.api.registry import handles
@@ -50,6 +50,7 @@ def add(
     body, mentions = verbatim(info), mentions or Mentions(tx)
     device, service_id = info.computility_code or default_device, info.algo_service_id or ""
     mentions.check_pins(device, service_id, path)
+    check_control(platform, tx, device, service_id, path)
     priority_class = "" if origin else info.priority_class or ""  # a platform above has classes of its own
     mentions.check_class(priority_class, path)
     instance_id, runs = str(uuid.uuid4()), on and not held
@@ -145,6 +146,7 @@ def update(platform: Platform, call: Call) -> Reply:
     with platform.store.write() as tx:
         row = instance_of(tx, wanted)
         _refuse_foreign_owner(row, call)
+        check_control(platform, tx, asked.computility_code or "", asked.algo_service_id or "", "$")
         change_info(tx, row, asked, call.now.wall_ms)
     platform.wake()
     return Reply(settled=lambda tx: _settled(tx, [row["id"]]), object=row["id"])

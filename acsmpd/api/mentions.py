@@ -7,10 +7,26 @@ from functools import cached_property
 from typing import Any
 
 from acsmpd import faults
+from acsmpd.api.platform import Platform
 from acsmpd.decide import placement
+from acsmpd.decide.clusters import tasks_refused
 from acsmpd.model import Ability
 from acsmpd.store import devices, packages, policies, services
 from acsmpd.store.database import Tx
+from acsmpd.store.tables import Load
+
+
+def check_control(platform: Platform, tx: Tx, device: str, service_id: str, path: str) -> None:
+    """Nothing can be pinned where no tasks are controlled, or to a service there."""
+    named = {f"{path}.ComputilityCode": [device] if device else []}
+    if service_id:
+        loads = services.loads(tx, Load.service_id == service_id)
+        named[f"{path}.AlgoServiceID"] = [load.device for load in loads]
+    for member, codes in named.items():
+        for one in devices.some(tx, codes) if codes else ():
+            refused = tasks_refused(one.family, platform.settings.ccp.engine_interface)
+            if refused:
+                raise faults.NotSupported(f"{member}: computility {one.code}: {refused}")
 
 
 class Mentions:

@@ -8,7 +8,7 @@ import msgspec
 
 from acsmpd import faults
 from acsmpd.api import instances
-from acsmpd.api.mentions import Mentions
+from acsmpd.api.mentions import Mentions, check_control
 from acsmpd.api.platform import Platform
 from acsmpd.decide import placement
 from acsmpd.spec.messages.instances import AlgoTaskInfo
@@ -39,6 +39,7 @@ def merge(platform: Platform, tx: Tx, plan: Row, infos: Listed, *, at_once: bool
     for place, (path, info) in enumerate(infos):
         if place in meant:
             row = meant[place]
+            check_control(platform, tx, info.computility_code or "", info.algo_service_id or "", path)
             _change(tx, row, info, path, at_once=at_once or not row["on"], now_ms=now_ms)
         else:
             instances.add(

@@ -15,7 +15,7 @@ from acsmpd.api.registry import handles
 from acsmpd.api.seats import on_loads
 from acsmpd.decide.environment import check_local
 from acsmpd.decide.nodes import node_for
-from acsmpd.model import HAS_HOSTS, ONE_SERVICE, OWN_REPLICAS, Device, Family
+from acsmpd.model import HAS_HOSTS, KEEPS_RUNNING, ONE_SERVICE, OWN_REPLICAS, Device, Family
 from acsmpd.spec import times
 from acsmpd.spec.messages.services import (
     AlgoService,
@@ -25,7 +25,7 @@ from acsmpd.spec.messages.services import (
 )
 from acsmpd.store import devices, plans, services
 from acsmpd.store.database import Tx
-from acsmpd.store.installs import Wanted, package_of, serving_device
+from acsmpd.store.installs import Wanted, check_takes, package_of, serving_device
 from acsmpd.store.installs import install as install_on
 from acsmpd.store.rows import joined_page_of
 from acsmpd.store.tables import Load, Package, Service, Task
@@ -68,7 +68,7 @@ def _check_host(tx: Tx, device: Device, host: str) -> None:
         return
     if device.family not in HAS_HOSTS:
         raise faults.InvalidField(
-            f"$.HostName: computility {device.code} is one box, without nodes to choose among"
+            f"$.HostName: computility {device.code} is taken as a whole, without nodes to choose among"
         )
     infos = devices.infos(tx).get(device.code)
     trouble = node_for(infos, (), host, "").trouble if infos else ""
@@ -94,7 +94,10 @@ def check_replicas(platform: Platform, replicas: int) -> None:
 
 def _service_settled(tx: Tx, service_id: str) -> bool:
     loads = services.loads(tx, Load.service_id == service_id)
-    return all(load.status == "RUNNING" or load.parked for load in loads)
+    return all(
+        load.parked or (load.status == "RUNNING" and load.replicas == services.replicas_of(tx, load))
+        for load in loads
+    )
 
 
 @handles("acsmp.uninstall_algo_service")
@@ -279,11 +282,14 @@ def _reconfigure(
     if asked.license_file is not None:
         values["license_url"] = asked.license_file
     if asked.replicas is not None and device.family in OWN_REPLICAS:
-        values["replicas"] = asked.replicas  # no interface changes them there: a new load, the old one goes
+        values["replicas"] = asked.replicas  # a CAP has no interface for it: a new load, the old one goes
     if asked.version is not None:
         values["package_id"] = _other_version(tx, service["package_id"], asked.version)
     changed = {name: value for name, value in values.items() if service[name] != value}
     if not changed:
+        return str(service["package_id"])
+    if changed.keys() == {"replicas"} and device.family in KEEPS_RUNNING:
+        services.other_number(tx, service["id"], changed["replicas"], now_ms)
         return str(service["package_id"])
     if not force:
         refuse_foreign_use(tx, [load.id for load in loads])
@@ -292,6 +298,7 @@ def _reconfigure(
         _refuse_second(tx, package["id"], device)
     if device.family is Family.LOCAL:
         check_local(package, changed.get("env", service["env"]))
+    check_takes(tx, device, package["id"])
     services.want_copy(tx, package["id"], device.code, now_ms, asked=False)
     services.change_service(tx, service["id"], **changed)
     for number, load in enumerate(loads):

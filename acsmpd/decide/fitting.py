@@ -47,6 +47,12 @@ def streams(wishes: Sequence[Mapping[str, Any]], xpu_type: str, cards: Sequence[
     return min((int(wish["stream_video_quota"]) for wish in meant), default=None)
 
 
+def wish_for(wishes: Sequence[Mapping[str, Any]], xpu_type: str) -> Mapping[str, Any] | None:
+    """The first xpu entry of a package that is for this card; None if none is, or the card is unknown."""
+    card = canonical_card(xpu_type)
+    return next((wish for wish in wishes if card and _fits(wish, card)), None)
+
+
 def _fits(wish: Mapping[str, Any], card: str) -> bool:
     accelerator, vendor = str(wish.get("accelerator") or ""), str(wish.get("vendor") or "")
     if accelerator and folded(canonical_card(accelerator) or accelerator) != folded(card):

@@ -42,7 +42,8 @@ def pair(
 
 def _by_id(load: LoadRow, seen: Iterable[SeenService]) -> SeenService | None:
     named = (load.facility_id, load.id)
-    return next((one for one in seen if one.facility_id and one.facility_id in named), None)
+    found = [one for one in seen if one.facility_id and one.facility_id in named]
+    return next(iter(found), None) or next((one for one in seen if one.load_id == load.id), None)
 
 
 def _by_package(load: LoadRow, seen: Iterable[SeenService]) -> SeenService | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from acsmpd.model import ONE_SERVICE, CopyRow, Device, LoadRow, TaskRow
+from acsmpd.model import KEEPS_RUNNING, ONE_SERVICE, CopyRow, Device, LoadRow, TaskRow
 
 LOOKS_BEFORE_REPEAT = 2
 """Complete listings that must lack a thing before it counts as not there (conventions section 6)."""
@@ -65,8 +65,9 @@ def next_for_load(
     tasks: int,
     leaving: bool = False,
     arriving: float | None = None,
+    replicas: int | None = None,
 ) -> Rung:
-    """Rung for a service on a device. `tasks`: tasks of ours still on it.
+    """Rung for a service on a device. `tasks`: tasks of ours still on it; `replicas`: how many it is to have.
 
     `leaving`: another load of the package is still there and not wanted any more; where a package has one
     service, a new one would meet the old.
@@ -93,9 +94,10 @@ def next_for_load(
         return Rung("", f"the package file is on its way: {arriving:.0%}")
     if copy.lacks_program:
         return Rung("", "the package is on the device, its executable is not yet")
-    if not load.sent or load.status == "ERROR" or load.missing >= LOOKS_BEFORE_REPEAT:
+    heals = device is not None and device.family in KEEPS_RUNNING
+    if not load.sent or (load.status == "ERROR" and not heals) or load.missing >= LOOKS_BEFORE_REPEAT:
         return Rung("load")
-    return NOTHING
+    return Rung("scale") if heals and load.replicas not in (None, replicas) else NOTHING
 
 
 def _next_for_unload(load: LoadRow, tasks: int) -> Rung:

@@ -26,6 +26,7 @@ from acsmpd.model import (
     Push,
     PushProgram,
     ResumeTask,
+    Scale,
     SeenPackage,
     SeenService,
     SeenTask,
@@ -97,6 +98,8 @@ class Cad:
                 raise Permanent(
                     f"computility {peer.code} takes a package as a whole, not its executable alone"
                 )
+            case Scale():
+                raise Permanent(f"computility {peer.code} runs one replica of a package")
             case Load():
                 return self._load(peer, step)
             case DeleteCopy():

@@ -36,6 +36,7 @@ from acsmpd.model import (
     Push,
     PushProgram,
     ResumeTask,
+    Scale,
     SeenPackage,
     SeenService,
     Step,
@@ -211,6 +212,8 @@ class Cap:
                 return self._remove(peer, "cap.delete_algo_file_package", AlgoFilePackageID=step.package_id)
             case Load():
                 return self._load(peer, step)
+            case Scale():
+                raise Permanent(f"computility {peer.code} changes no service that runs")
             case Unload():
                 return self._unload(peer, step)
             case CreateTask():

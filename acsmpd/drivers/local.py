@@ -35,6 +35,7 @@ from acsmpd.model import (
     Push,
     PushProgram,
     ResumeTask,
+    Scale,
     SeenPackage,
     SeenService,
     SeenTask,
@@ -196,12 +197,9 @@ class Local:
 
     def _seen(self, step: Load, status: str, error: str) -> SeenService:
         return SeenService(
-            package_id=step.package_id,
-            facility_id=step.load_id,
-            status=status,
-            error=error,
+            package_id=step.package_id, facility_id=step.load_id, status=status, error=error,
             xpu_type=step.xpu_type,
-        )
+        )  # fmt: skip
 
     def _packages(self) -> list[SeenPackage]:
         return [
@@ -249,8 +247,8 @@ class Local:
         match step:
             case Push():
                 return self._push(step)
-            case PushProgram():
-                raise Permanent("this box takes a package as a whole, not its executable alone")
+            case PushProgram() | Scale():
+                raise Permanent("this box takes packages as a whole, and has a load for each replica")
             case DeleteCopy():
                 return self._delete_copy(step)
             case Load():

@@ -176,6 +176,7 @@ class Deployments:
                 load, copy, known.get(load.device),
                 tasks=services.tasks_on(tx, load.id), leaving=services.is_leaving(tx, load),
                 arriving=self._arriving(copy),
+                replicas=services.replicas_of(tx, load),
             )  # fmt: skip
             if rung.step == "forget" and load.device == self._core.local_code:
                 rung = steps.Rung("unload")  # a start that failed may have left folders behind on this box

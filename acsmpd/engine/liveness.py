@@ -8,7 +8,7 @@ from typing import Any
 from acsmpd.clock import Moment
 from acsmpd.decide import liveness
 from acsmpd.engine.core import Core
-from acsmpd.model import Family
+from acsmpd.model import ENTERED, Family
 from acsmpd.store import alarms, devices
 from acsmpd.store.database import Tx
 from acsmpd.store.presence import Sign
@@ -80,7 +80,7 @@ class Liveness:
         sign: Sign = self._core.presence.of(row["code"])
         return liveness.Facts(
             state=row["state"],
-            registered=bool(row["registered"]) or row["family"] == Family.CCP.value,
+            registered=bool(row["registered"]) or Family(row["family"]) in ENTERED,
             callable=bool(row["ip"]),
             heard=sign.heard,
             answered=sign.answered,
@@ -133,4 +133,5 @@ def _is_judged(row: dict[str, Any]) -> bool:
     """Not our own compute, and not one that an operator entered and that never came: that stays offline."""
     if row["family"] == Family.LOCAL.value:
         return False
-    return bool(row["registered"]) or row["registered_ms"] is not None or row["family"] == Family.CCP.value
+    entered = Family(row["family"]) in ENTERED
+    return bool(row["registered"]) or row["registered_ms"] is not None or entered

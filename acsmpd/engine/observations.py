@@ -21,7 +21,9 @@ from acsmpd.engine.core import PROGRAM_SECONDS, Core
 from acsmpd.engine.lanes import Job, Lanes
 from acsmpd.faults import StepFault
 from acsmpd.model import (
+    ENTERED,
     OWN_PACKAGE_IDS,
+    PULLS_IMAGES,
     CopyRow,
     Family,
     LoadRow,
@@ -82,7 +84,8 @@ class Observations:
         turns: list[tuple[bool, float, Job]] = []
         for row in rows:
             local = row["family"] == Family.LOCAL.value
-            if local or (row["ip"] and row["registered"]):
+            entered = Family(row["family"]) in ENTERED
+            if local or (row["ip"] and (row["registered"] or entered)):
                 soon = row["code"] in starting
                 period = self._period(local and (soon or engines > 0), soon)
                 next_look = self._next_look(row["code"], period)
@@ -151,6 +154,8 @@ class Observations:
 
     def _packages(self, tx: Tx, peer: Peer, seen: Observed, begun: Moment) -> None:
         if seen.packages is None:
+            if peer.family in PULLS_IMAGES:
+                self._unlisted(tx, peer, begun)
             return
         shown = {package.package_id: package for package in seen.packages}
         ledger = services.copies(tx, Copy.device == peer.code)
@@ -159,6 +164,14 @@ class Observations:
                 self._copy(tx, peer, copy, shown.get(copy.package_id), begun)
         if self._is_shared(tx, peer):
             reflected.packages(tx, self._reflection(peer, begun), ledger, seen.packages)
+
+    def _unlisted(self, tx: Tx, peer: Peer, begun: Moment) -> None:
+        """Of a delivery that nobody knows the end of no listing tells: it is named by its package, so that it does no
+        harm twice."""
+        open_ = (Copy.device == peer.code, Copy.ours == True, Copy.sent == True, Copy.status == 1)
+        for copy in services.copies(tx, *open_):
+            if not self._touched(f"copy:{copy.id}", begun):
+                services.change_copy(tx, copy.id, sent=False)
 
     def _is_shared(self, tx: Tx, peer: Peer) -> bool:
         """Whether others may put packages and services there: not on this box, nor where there can be none."""
@@ -266,8 +279,14 @@ class Observations:
                 values["missing"] = 0
             if service.facility_id and service.facility_id != load.facility_id:
                 values["facility_id"] = service.facility_id
-            if load.status != service.status or load.error != service.error:
-                values |= {"status": service.status, "error": service.error}
+            if (service.replicas, service.ready) != (load.replicas, load.ready):
+                values |= {"replicas": service.replicas, "ready": service.ready}
+                if not load.ours and service.replicas is not None:
+                    services.change_service(tx, load.service_id, replicas=service.replicas)
+            kept = load.error if load.parked and load.status == service.status else ""
+            error = service.error or kept
+            if load.status != service.status or load.error != error:
+                values |= {"status": service.status, "error": error}
             steady = self._age(f"load:{load.id}", begun) > STEADY_SECONDS
             if service.status == "RUNNING" and load.attempts and steady:
                 values["attempts"] = 0

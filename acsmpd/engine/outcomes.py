@@ -89,13 +89,20 @@ class Recorder:
             else:
                 services.drop_load(tx, load.id)
             return
+        if item.rung.step == "scale":
+            services.change_load(
+                tx, load.id, replicas=outcome.replicas, error="", attempts=0, changed_ms=now.wall_ms
+            )
+            return
         told = outcome.facility_id
         if told and any(
             one.id != load.id
             for one in services.loads(tx, LoadTable.facility_id == told, LoadTable.device == load.device)
         ):
             told = ""  # an id that is another's cannot be ours: the listing will tell which one is
-        services.change_load(tx, load.id, facility_id=told, error="", changed_ms=now.wall_ms)
+        services.change_load(
+            tx, load.id, facility_id=told, error="", replicas=outcome.replicas, changed_ms=now.wall_ms
+        )
         copy = services.copy(tx, load.package_id, load.device)
         if copy is not None and copy["status"] != 3:
             services.change_copy(tx, copy["id"], status=3, progress=1.0, error="", changed_ms=now.wall_ms)

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from acsmpd.engine.core import Core
-from acsmpd.model import Family, Peer
+from acsmpd.model import HAS_CLUSTER, Family, Peer
 from acsmpd.security.hosts import is_plain_host
-from acsmpd.store import devices
+from acsmpd.store import devices, services
 from acsmpd.store.database import Tx
 
 
@@ -32,8 +32,18 @@ def peer_of(core: Core, tx: Tx, code: str) -> Peer | None:
         password=core.sealer.open(sealed) if sealed and row["auth"] == "basic" else "",
         pin=row["pin"],
         usage_unit=row["usage_unit"],
+        cluster=row["cluster"],
+        nodes=tuple(row["nodes"] or ()),
+        namespaces=_namespaces(tx, row),
         via=(core.settings.site_code,),
     )
+
+
+def _namespaces(tx: Tx, row: dict[str, Any]) -> tuple[str, ...]:
+    usual = row["namespace"] or "default"
+    if Family(row["family"]) not in HAS_CLUSTER:
+        return (usual,)
+    return (usual, *sorted(services.namespaces(tx, row["code"]) - {usual}))
 
 
 def url_of(row: dict[str, Any]) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from acsmpd.decide import fitting, nearness
+from acsmpd.decide.clusters import tasks_refused
 from acsmpd.decide.placement import candidates
 from acsmpd.decide.scaling import Ground, Member, Use
 from acsmpd.engine.core import Core
 from acsmpd.engine.seating import seats_of
 from acsmpd.model import (
+    KEEPS_RUNNING,
     ONE_SERVICE,
     OWN_REPLICAS,
     Ability,
@@ -45,6 +49,14 @@ class Group(Struct, frozen=True):
     loads: tuple[LoadRow, ...]
     waiting: int = 0
     everybody: frozenset[str] = frozenset()  # their loads, those on lost computilities too
+    many: Mapping[str, int] = MappingProxyType({})  # load id -> its replicas, where a load has several
+
+    def of_load(self, load_id: str) -> int:
+        return self.many.get(load_id, 1)
+
+    @property
+    def number(self) -> int:
+        return sum(self.of_load(seat.load_id) for seat in self.seats)
 
     @property
     def name(self) -> str:
@@ -53,9 +65,14 @@ class Group(Struct, frozen=True):
 
     @property
     def use(self) -> Use:
-        sizes = [seat.capacity for seat in self.seats if seat.capacity is not None]
+        ready = {load.id: load.ready for load in self.loads if load.ready is not None}
+        sizes = [
+            seat.capacity // max(1, ready.get(seat.load_id, 1))
+            for seat in self.seats
+            if seat.capacity is not None
+        ]
         return Use(
-            replicas=len(self.seats), broken=sum(is_broken(load) for load in self.loads),
+            replicas=self.number, broken=sum(is_broken(load) for load in self.loads),
             used=sum(seat.used - seat.leaving for seat in self.seats), waiting=self.waiting,
             streams=min(sizes) if sizes and len(sizes) == len(self.seats) else None,
         )  # fmt: skip
@@ -78,7 +95,8 @@ def groups(
     seats: dict[Key, list[Seat]] = defaultdict(list)
     for seat in seats_of(core, tx, abilities, known, foreign.streams(tx)):
         scaling = scalings.get(seat.package_id)
-        if scaling is not None and seat.ours and not seat.origin:
+        carries = not tasks_refused(known[seat.device].family, core.settings.ccp.engine_interface)
+        if scaling is not None and seat.ours and not seat.origin and carries:
             region = nearness.region_of(known[seat.device]).casefold() if scaling.per_region else ""
             seats[seat.package_id, region].append(seat)
     if not seats:
@@ -86,8 +104,13 @@ def groups(
     loads = {load.id: load for load in services.loads(tx, Load.wanted == True)}
     unplaced = [one for one in plans.unplaced_instances(tx) if waiting is None or one.id in waiting]
     lacking = _waiting(unplaced, abilities, sorted(seats))
+    many = {
+        load.id: load.replicas
+        for load in loads.values()
+        if load.replicas is not None and load.device in known and known[load.device].family in KEEPS_RUNNING
+    }
     return [
-        _group(key, scalings[key[0]], found, loads, lacking[key], known)
+        replace(_group(key, scalings[key[0]], found, loads, lacking[key], known), many=many)
         for key, found in sorted(seats.items())
     ]
 
@@ -167,7 +190,7 @@ def grounds(core: Core, tx: Tx, group: Group, known: dict[str, Device]) -> list[
     numbers = Counter(load.device for load in services.loads(tx, Load.wanted == True))
     row, infos = packages.get(tx, package), devices.infos(tx)
     xpu = (row["manifest"].get("xpu") if row else None) or ()
-    found = [] if row is None else _local_ground(core, tx, group, numbers)
+    found = [] if row is None else [*_local_ground(core, tx, group, numbers), *_cluster_grounds(group, known)]
     for code, device in known.items():
         elsewhere = group.scaling.per_region and nearness.region_of(device).casefold() != region
         fits = not fitting.misfit(xpu, fitting.cards_in(infos.get(code, [])))
@@ -194,10 +217,25 @@ def _local_ground(core: Core, tx: Tx, group: Group, numbers: Counter[str]) -> li
     return [Ground(device=code, service_id=here[0].service_id, has_file=True, loads=numbers[code], room=room)]
 
 
+def _cluster_grounds(group: Group, known: dict[str, Device]) -> list[Ground]:
+    """Services that may get more replicas where they are, once all they have serve: twice as many at most, since
+    nobody knows how many a cluster holds."""
+    return [
+        Ground(
+            device=load.device, service_id=load.service_id, has_file=True, loads=group.many[load.id],
+            room=max(1, group.many[load.id]),
+        )
+        for load in group.loads
+        if load.id in group.many and known[load.device].takes_new_work and not load.parked
+        and load.status == "RUNNING" and load.ready == load.replicas
+    ]  # fmt: skip
+
+
 def members(tx: Tx, group: Group, known: dict[str, Device]) -> list[Member]:
     """Replicas that could go: not those an instance is pinned to, nor those that carry tasks of somebody else's.
 
-    Nor those of a platform that keeps replicas itself: what an operator loaded there is several of them at once.
+    Nor those of a platform whose services stay as they are: what an operator loaded there is several of them at once.
+    Where their number can be changed the last one stays.
     """
     ours, named = services.used_streams(tx), _pinned_loads(tx)
     replica = {
@@ -211,15 +249,21 @@ def members(tx: Tx, group: Group, known: dict[str, Device]) -> list[Member]:
     found = []
     for order, load in enumerate(group.loads):
         seat = seats[load.id]
-        of_many = known[seat.device].family is Family.LOCAL
-        of_platform = known[seat.device].family in OWN_REPLICAS
+        many = group.many.get(load.id, 0)
+        of_many = known[seat.device].family is Family.LOCAL or many > 1
+        of_platform = known[seat.device].family in OWN_REPLICAS and not many > 1
         kept = of_platform or seat.load_id in named or seat.used > ours.get(seat.load_id, 0)
-        first = of_many and (not replica[seat.load_id] or replica[seat.load_id] != last[seat.service_id])
+        first = (
+            of_many
+            and not many
+            and (not replica[seat.load_id] or replica[seat.load_id] != last[seat.service_id])
+        )
         if not kept and not first:
             found.append(
                 Member(
                     load_id=seat.load_id, service_id=seat.service_id, device=seat.device,
-                    used=seat.used - seat.leaving, order=order, of_many=of_many, broken=is_broken(load),
+                    used=(seat.used - seat.leaving) // max(1, many), order=order, of_many=of_many,
+                    broken=is_broken(load),
                 )
             )  # fmt: skip
     return found

@@ -101,7 +101,7 @@ class Scaler:
         return [self._change(tx, group, known, now) for group in found], again
 
     def _change(self, tx: Tx, group: Group, known: dict[str, Device], now: Moment) -> Change:
-        have, refused = len(group.seats), self._refusals.of(group)
+        have, refused = group.number, self._refusals.of(group)
         broken = [
             load.parked or load.status == "ERROR" or self._refusals.has_refused(group.key[0], load.device)
             for load in group.loads
@@ -129,7 +129,9 @@ class Scaler:
             return
         self._changed[group.key] = now.mono
         self._seen.pop(group.key)  # what we change ourselves is no news at the next pass
-        have = Counter(seat.service_id for seat in group.seats)
+        have = Counter[str]()
+        for seat in group.seats:
+            have[seat.service_id] += group.of_load(seat.load_id)
         for ground in change.grow:
             if ground.service_id:
                 have[ground.service_id] += 1
@@ -155,7 +157,10 @@ class Scaler:
     def _rescale(
         self, tx: Tx, group: Group, service: str, device: str, have: Counter[str], now: Moment
     ) -> None:
-        services.rescale(tx, service, group.key[0], device, have[service], now.wall_ms)
+        if any(load.service_id == service and load.id in group.many for load in group.loads):
+            services.other_number(tx, service, have[service], now.wall_ms)
+        else:
+            services.rescale(tx, service, group.key[0], device, have[service], now.wall_ms)
 
     def _tell(self, tx: Tx, short: dict[str, int], refused: dict[str, str], now: Moment) -> None:
         for kind, there in ((SHORT, short.keys()), (REFUSED, refused.keys())):

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from acsmpd.decide import fitting, placement
+from acsmpd.decide.clusters import tasks_refused
 from acsmpd.decide.hall import Hall
 from acsmpd.decide.quotas import binding
 from acsmpd.decide.settling import Held
@@ -60,13 +61,13 @@ def seats_of(
     seen = devices.infos(tx) if any(wishes.values()) else {}
     cards = {code: fitting.cards_in(infos) for code, infos in seen.items()}
     origins, many = services.origins(tx), services.replicas(tx)
-    own_limit = core.settings.runtime.stream_limit
+    own_limit, interface = core.settings.runtime.stream_limit, core.settings.ccp.engine_interface
 
     def capacity(load: LoadRow) -> int | None:
         """What the package says, else our own limit here, else unknown."""
         told = fitting.streams(wishes.get(load.package_id, ()), load.xpu_type, cards.get(load.device))
         if told is not None and known[load.device].family in OWN_REPLICAS:
-            told *= many.get(load.service_id, 1)
+            told *= many.get(load.service_id, 1) if load.ready is None else load.ready
         return own_limit if told is None and load.device == core.local_code else told
 
     seats = [
@@ -74,7 +75,8 @@ def seats_of(
             load.id, load.service_id, load.package_id, load.device, load.status == "RUNNING",
             used.get(load.id, 0), capacity(load),
             origins.get(load.service_id, ""), load.facility_id, load.ours,
-            fitting.misfit(wishes.get(load.package_id, ()), cards.get(load.device)),
+            tasks_refused(known[load.device].family, interface)
+            or fitting.misfit(wishes.get(load.package_id, ()), cards.get(load.device)),
             leaving.get(load.id, 0), held.get(load.id, 0),
         )
         for load in services.loads(tx, Load.wanted == True)

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from acsmpd.decide.cards import Assignment, Share, Wish, assign
+from acsmpd.decide.clusters import Image, image_of
 from acsmpd.decide.nodes import Node, node_for
 from acsmpd.decide.steps import Rung
 from acsmpd.engine import peers
@@ -15,7 +16,8 @@ from acsmpd.engine.core import Core
 from acsmpd.faults import Temporary
 from acsmpd.model import (
     AUTH_SERVER,
-    HAS_HOSTS,
+    PICKS_CARDS,
+    PULLS_IMAGES,
     CreateTask,
     DeleteCopy,
     DeleteTask,
@@ -26,13 +28,24 @@ from acsmpd.model import (
     Push,
     PushProgram,
     ResumeTask,
+    Scale,
     Step,
     Unload,
     UpdateTask,
     brings_own,
     needs_authorisation,
 )
-from acsmpd.store import authservers, devices, licences, packages, pipelines, plans, services, upstreams
+from acsmpd.store import (
+    authservers,
+    devices,
+    ledger,
+    licences,
+    packages,
+    pipelines,
+    plans,
+    services,
+    upstreams,
+)
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Copy
 
@@ -108,6 +121,7 @@ def _copy_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
         md5=package["md5"],
         auth_address=server or None,
         license_url=peers.license_link(core, base, licence["id"], item.device) if licence else None,
+        image=package["manifest"].get("remote_uri") or "",
     )
 
 
@@ -126,12 +140,21 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
             service_id=load.service_id,
             package_id=load.package_id,
             facility_id=load.facility_id,
+            again=ledger.may_have_come_through(tx, item.kind, item.subject, item.rung.step),
         )
+    if item.rung.step == "scale":
+        replicas = services.replicas_by(tx, load, service)
+        return Scale(load_id=load.id, facility_id=load.facility_id, replicas=replicas)
     cards = _cards_for(core, tx, load) if item.device == core.local_code else None
-    node = _node_for(tx, load, service) if peer.family in HAS_HOSTS else Node()
-    env = [(entry["Name"], entry["Value"]) for entry in service["env"]]
-    server, link, path = "", service["license_url"], None
+    node = _node_for(tx, load, service) if peer.family in PICKS_CARDS else Node()
     package = packages.get(tx, load.package_id)
+    image = (
+        image_of(package["manifest"], node.xpu_type) if package and peer.family in PULLS_IMAGES else Image()
+    )
+    given = {entry["Name"] for entry in service["env"]}
+    env = [one for one in image.env if one[0] not in given]
+    env += [(entry["Name"], entry["Value"]) for entry in service["env"]]
+    server, link, path = "", service["license_url"], None
     if package is not None and not brings_own(service["env"], service["license_url"]):
         server, licence = _authorisation(core, tx, package, item.device)
         if needs_authorisation(package["manifest"]) and not (server or licence):
@@ -159,6 +182,9 @@ def _load_step(core: Core, tx: Tx, item: Item, peer: Peer) -> Step | None:
         replicas=services.replicas_by(tx, load, service),
         host=node.host,
         facility_id=load.facility_id,
+        image=image.address,
+        command=image.command,
+        xpu=image.xpu,
     )
 
 

@@ -6,6 +6,7 @@ Rooms hand these to each other. Times are UTC milliseconds (`*_ms`) or seconds (
 from __future__ import annotations
 
 from acsmpd.model.authorisation import AUTH_SERVER, brings_own, needs_authorisation
+from acsmpd.model.images import image_trouble
 from acsmpd.model.ledger import (
     CARRIED,
     CopyRow,
@@ -15,12 +16,18 @@ from acsmpd.model.ledger import (
     TaskRow,
 )
 from acsmpd.model.parties import (
+    ENTERED,
     FAMILY_OF_TYPE,
+    HAS_CLUSTER,
     HAS_HOSTS,
+    KEEPS_RUNNING,
     NO_FAILOVER,
     ONE_SERVICE,
     OWN_PACKAGE_IDS,
     OWN_REPLICAS,
+    PICKS_CARDS,
+    PULLS_IMAGES,
+    TASKS_ON_PODS,
     Family,
     Peer,
 )
@@ -50,6 +57,7 @@ from acsmpd.model.steps import (
     Push,
     PushProgram,
     ResumeTask,
+    Scale,
     Step,
     Unload,
     UpdateTask,
@@ -76,19 +84,25 @@ __all__ = [
     "ACTIVE",
     "AUTH_SERVER",
     "CARRIED",
+    "ENTERED",
     "FAMILY_OF_TYPE",
     "FOR_PLACE",
     "FOR_QUOTA",
+    "HAS_CLUSTER",
     "HAS_HOSTS",
+    "KEEPS_RUNNING",
     "LEAVING",
     "NO_FAILOVER",
     "ONE_SERVICE",
     "OWN_PACKAGE_IDS",
     "OWN_REPLICAS",
+    "PICKS_CARDS",
+    "PULLS_IMAGES",
     "RUNNING",
     "SERVED",
     "STARTING",
     "STOPPING",
+    "TASKS_ON_PODS",
     "WAITING",
     "Ability",
     "Authorised",
@@ -116,6 +130,7 @@ __all__ = [
     "Push",
     "PushProgram",
     "ResumeTask",
+    "Scale",
     "Scaling",
     "Seat",
     "SeenPackage",
@@ -128,5 +143,6 @@ __all__ = [
     "Unload",
     "UpdateTask",
     "brings_own",
+    "image_trouble",
     "needs_authorisation",
 ]

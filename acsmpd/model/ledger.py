@@ -78,6 +78,8 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     xpu_type: str = ""
     error: str = ""
     ours: bool = True
+    replicas: int | None = None  # as it was told or shows, where its facility can change that
+    ready: int | None = None  # how many of them serve
 
 
 CARRIED = ("PENDING", "RUNNING")

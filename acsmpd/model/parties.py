@@ -29,11 +29,30 @@ ONE_SERVICE = (Family.CAD, Family.EDGE)
 """Families on which a package has one service (conventions section 5)."""
 
 
-OWN_REPLICAS = (Family.CAP,)
-"""Families that keep the replicas of a service themselves: it is one load, and another number is another load."""
+OWN_REPLICAS = (Family.CAP, Family.CCP)
+"""Families that keep the replicas of a service themselves: it is one load."""
+
+KEEPS_RUNNING = (Family.CCP,)
+"""Of them, those that start a replica that failed again themselves, and change their number while the service runs; on
+the others another number is another load."""
 
 HAS_HOSTS = (Family.CAP,)
 """Families of several hosts, on one of which a service may be wanted."""
+
+PICKS_CARDS = (Family.CAP, Family.CCP)
+"""Families that are told with a load which card it wants."""
+
+PULLS_IMAGES = (Family.CCP,)
+"""Families that take no file: they pull an image by its address, and list none of what they were told to pull."""
+
+TASKS_ON_PODS = (Family.CCP,)
+"""Families that control no tasks: at best the engines of their services do (conventions section 5)."""
+
+HAS_CLUSTER = (Family.CCP,)
+"""Families that are called with the code of a cluster, and put services into a namespace of it."""
+
+ENTERED = (Family.CCP,)
+"""Families that an operator enters: they never register nor say that they live."""
 
 OWN_PACKAGE_IDS = (Family.CAP,)
 """Families that may list packages by ids of their own: they are known by name and version then."""
@@ -56,6 +75,9 @@ class Peer(Struct, frozen=True, kw_only=True):
     pin: str | None = None  # SHA-256 of the peer's certificate, hex
     via: tuple[str, ...] = ()  # site codes this call has passed, ours last
     usage_unit: str = "auto"  # what its status means by use: auto | amount | percent | fraction
+    cluster: str = ""  # of a computing platform: the ClusterCode, and the nodes to be looked at
+    nodes: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ("default",)  # where new services go, then where else services of ours are
     trusted: bool = False  # an engine of our own on loopback: the egress policy is not asked
 
     def __repr__(self) -> str:

@@ -31,6 +31,9 @@ class SeenService(Struct, frozen=True, kw_only=True):
     error: str = ""
     xpu_type: str = ""
     env: tuple[tuple[str, str], ...] | None = None  # as loaded; None if it told none
+    load_id: str = ""  # the load of ours it was made for, where its facility tells
+    replicas: int | None = None  # how many it is to have, where that can be changed
+    ready: int | None = None  # and how many of them serve
 
 
 class SeenTask(Struct, frozen=True, kw_only=True):

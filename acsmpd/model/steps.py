@@ -18,6 +18,7 @@ class Push(Struct, frozen=True, kw_only=True, tag="push"):
     md5: str
     auth_address: str | None = None
     license_url: str | None = None
+    image: str = ""  # where a facility that takes no file pulls it from
 
 
 class PushProgram(Struct, frozen=True, kw_only=True, tag="push_program"):
@@ -56,13 +57,27 @@ class Load(Struct, frozen=True, kw_only=True, tag="load"):
     replicas: int = 1
     host: str = ""
     facility_id: str = ""
+    image: str = ""  # these three where the facility knows nothing of the package but its image
+    command: tuple[str, ...] = ()
+    xpu: float = 0.0  # cards one replica takes
 
 
 class Unload(Struct, frozen=True, kw_only=True, tag="unload"):
+    """`again`: an earlier try may have come through."""
+
     load_id: str
     service_id: str
     package_id: str
     facility_id: str
+    again: bool = False
+
+
+class Scale(Struct, frozen=True, kw_only=True, tag="scale"):
+    """Another number of replicas for a service that stays."""
+
+    load_id: str
+    facility_id: str
+    replicas: int
 
 
 class CreateTask(Struct, frozen=True, kw_only=True, tag="create_task"):
@@ -110,6 +125,7 @@ Step = (
     | DeleteCopy
     | Load
     | Unload
+    | Scale
     | CreateTask
     | UpdateTask
     | ResumeTask
@@ -126,3 +142,4 @@ class Outcome(Struct, frozen=True, kw_only=True):
     task: SeenTask | None = None
     gone: bool = False
     progress: float | None = None
+    replicas: int | None = None  # as it was told to have

@@ -397,6 +397,8 @@ class Ccp(Struct, frozen=True):
             "ours: tasks on a cluster's pods go by our engine interface; none: task control is refused there."
         ),
     ] = "none"
+    cpu: Annotated[v.Count, says("Processors one replica of a service asks for; packages do not say.")] = 1
+    memory_gib: Annotated[v.Count, says("Memory in GiB that one replica asks for.")] = 2
 
 
 class Licences(Struct, frozen=True):

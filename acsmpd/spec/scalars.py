@@ -96,6 +96,15 @@ PathName = Annotated[
         description="1 to 256 characters without /", pattern=r"^[^/\x00-\x1f]+$", min_length=1, max_length=256
     ),
 ]
+Namespace = Annotated[
+    str,
+    Meta(
+        description="1 to 64 of A-Z a-z 0-9 . _ -",
+        pattern=r"^[A-Za-z0-9._-]+$(?!\n)",
+        min_length=1,
+        max_length=64,
+    ),
+]
 Signature = Annotated[
     str,
     Meta(description="a signature of ours", pattern=r"^[A-Za-z0-9_-]+$(?!\n)", min_length=1, max_length=128),

@@ -10,7 +10,16 @@ from typing import Any
 from msgspec import Struct
 
 from acsmpd import faults
-from acsmpd.model import AUTH_SERVER, ONE_SERVICE, Device, Family, brings_own, needs_authorisation
+from acsmpd.model import (
+    AUTH_SERVER,
+    ONE_SERVICE,
+    PULLS_IMAGES,
+    Device,
+    Family,
+    brings_own,
+    image_trouble,
+    needs_authorisation,
+)
 from acsmpd.store import authservers, devices, licences, packages, services
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Load
@@ -55,11 +64,23 @@ def package_of(tx: Tx, package_id: str) -> dict[str, Any]:
     return row
 
 
+def check_takes(tx: Tx, device: Device, package_id: str) -> None:
+    """NotSupported for a package a computility can never have: one without an image, where images are pulled.
+
+    NotFound for one that is not imported.
+    """
+    manifest = package_of(tx, package_id)["manifest"]
+    trouble = image_trouble(manifest) if device.family in PULLS_IMAGES else ""
+    if trouble:
+        raise faults.NotSupported(f"computility {device.code} cannot have package {package_id}: {trouble}")
+
+
 def install(tx: Tx, device: Device, package_id: str, wanted: Wanted, now_ms: int) -> Installed:
     """Wish for a service and for its package file; on a CAD the one that stands there already is taken.
 
     One that somebody else loaded there becomes ours. Raises before anything is written.
     """
+    check_takes(tx, device, package_id)
     _check_authorised(tx, package_id, device.code, wanted, now_ms)
     if device.family in ONE_SERVICE:
         existing = _existing(tx, package_id, device, wanted, now_ms)
@@ -83,6 +104,7 @@ def spread(tx: Tx, package_id: str, codes: Sequence[str], wanted: Wanted, now_ms
     A platform that keeps replicas itself has all of them by its load if that is the only one, else one.
     """
     for code in dict.fromkeys(codes):
+        check_takes(tx, serving_device(tx, code), package_id)
         _check_authorised(tx, package_id, code, wanted, now_ms)
         services.want_copy(tx, package_id, code, now_ms, asked=False, origin=wanted.origin)
     service_id = str(uuid.uuid4())

@@ -41,6 +41,15 @@ def of_subject(tx: Tx, kind: str, subject: str) -> list[dict[str, Any]]:
     return tx.rows(Intent.select().where(Intent.kind == kind, Intent.subject == subject).order_by(Intent.id))
 
 
+def may_have_come_through(tx: Tx, kind: str, subject: str, step: str) -> bool:
+    """Whether an earlier try of the step was done, or nobody knows what became of it."""
+    tried = Intent.select(Intent.id).where(
+        Intent.kind == kind, Intent.subject == subject, Intent.step == step,
+        Intent.outcome.is_null(True) | Intent.outcome.in_(("done", "unknown")),
+    )  # fmt: skip
+    return tx.row(tried) is not None
+
+
 def trim(tx: Tx, lately: Shown, limit: int) -> int:
     """Drop closed intents begun before that, at most `limit` of them; returns how many went."""
     old = Intent.select(Intent.id).where(Intent.outcome.is_null(False), is_past(Intent.begun_ms, lately))

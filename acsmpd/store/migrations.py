@@ -38,6 +38,7 @@ MIGRATIONS: tuple[Callable[[Any], None], ...] = (
     _script(schema.PLATFORMS),
     _script(schema.TALLIES),
     _script(schema.CHAINS),
+    _script(schema.CLUSTERS),
 )
 """Migration n brings a file from version n-1 to n. A released one is never edited; add the next."""
 

@@ -672,3 +672,16 @@ CHAINS = """
 ALTER TABLE "upstream" ADD COLUMN "via" TEXT NOT NULL DEFAULT '';
 """
 """The platforms behind a platform above: what it asks of us is not asked of any of them again."""
+
+CLUSTERS = """
+ALTER TABLE "computility" ADD COLUMN "cluster" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "computility" ADD COLUMN "nodes" TEXT;
+ALTER TABLE "computility" ADD COLUMN "namespace" TEXT NOT NULL DEFAULT '';
+ALTER TABLE "load" ADD COLUMN "replicas" INTEGER;
+ALTER TABLE "load" ADD COLUMN "ready" INTEGER;
+UPDATE "computility" SET "cluster" = COALESCE(json_extract("location", '$.Cluster'), ''), \
+"nodes" = json_extract("location", '$.Nodes'), "location" = NULL \
+WHERE "family" = 'ccp' AND json_extract("location", '$.Cluster') IS NOT NULL;
+"""
+"""Central computing platforms: which cluster and nodes, and how many replicas a workload has. Cluster and nodes that
+were entered before stood where others have their place on the map."""

@@ -111,6 +111,13 @@ def service(tx: Tx, service_id: str) -> dict[str, Any] | None:
     return plain.row(tx, Service, id=service_id)
 
 
+def namespaces(tx: Tx, device: str) -> set[str]:
+    """Where a computing platform has put services of ours: what follows @ in what they are called there."""
+    here = (Load.device == device, Load.ours == YES, Load.facility_id.contains("@"))
+    rows = tx.rows(Load.select(Load.facility_id).where(*here))
+    return {row["facility_id"].rpartition("@")[2] for row in rows}
+
+
 def add_service(tx: Tx, **values: Any) -> None:
     tx.run(Service.insert(**values))
 
@@ -173,6 +180,13 @@ def retire(tx: Tx, load_id: str, now_ms: int) -> None:
     )
 
 
+def other_number(tx: Tx, service_id: str, replicas: int, now_ms: int) -> None:
+    """Wish for another number of replicas where a service keeps running for it; a refused one is asked for afresh."""
+    change_service(tx, service_id, replicas=replicas)
+    here = (Load.service_id == service_id, Load.wanted == YES)
+    tx.run(Load.update(parked=False, attempts=0, changed_ms=now_ms).where(*here))
+
+
 def try_again(tx: Tx, package_id: str, device: str, now_ms: int) -> None:
     """Services of a package that a device has refused for good are loaded afresh."""
     refused = (Load.package_id == package_id, Load.device == device, Load.wanted == YES, Load.parked == YES)
@@ -192,7 +206,11 @@ def copy_to(tx: Tx, service_id: str, device: str, now_ms: int) -> str:
 
 def unsettled_loads(tx: Tx, load_id: str | None = None) -> list[LoadRow]:
     """Loads (or one of them) something may have to be done about."""
-    open_ = (Load.wanted == NO) | (Load.sent == NO) | (Load.status == "ERROR") | (Load.missing >= 2)
+    of_service = Service.select(Service.replicas).where(Service.id == Load.service_id)
+    unscaled = Load.replicas.is_null(NO) & (Load.replicas != of_service)
+    open_ = (
+        (Load.wanted == NO) | (Load.sent == NO) | (Load.status == "ERROR") | (Load.missing >= 2) | unscaled
+    )
     return loads(tx, open_, *(() if load_id is None else (Load.id == load_id,)))
 
 
@@ -330,6 +348,12 @@ def card_shares(tx: Tx, code: str) -> list[CardShare]:
         )
     )
     return [CardShare(row["id"], index, row["xpu_quota"]) for row in rows for index in row["xpu_index"]]
+
+
+def replicas_of(tx: Tx, load: LoadRow) -> int | None:
+    """How many a load is to have where that can be changed; None elsewhere."""
+    of = None if load.replicas is None else service(tx, load.service_id)
+    return None if of is None else replicas_by(tx, load, of)
 
 
 def replicas(tx: Tx) -> dict[str, int]:

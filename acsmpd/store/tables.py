@@ -137,6 +137,9 @@ class Computility(Table):
     usage_unit = CharField(
         default="auto", constraints=[AUTO]
     )  # of a platform's status: auto amount percent fraction
+    cluster = TextField(default="", constraints=[EMPTY])  # these three of a central computing platform
+    nodes = JsonField(null=True)
+    namespace = TextField(default="", constraints=[EMPTY])
 
 
 class Token(Table):
@@ -237,6 +240,8 @@ class Load(Table):
     created_ms = BigIntegerField(index=True)
     changed_ms = BigIntegerField()
     ours = BooleanField(default=True, constraints=[YES])  # False: foreign, somebody else loaded it
+    replicas = IntegerField(null=True)  # as its facility was told or shows, where they are changed in place
+    ready = IntegerField(null=True)  # how many of them serve
 
 
 class Plan(Table):

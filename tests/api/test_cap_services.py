@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acsmpd.api import facade_files
-from acsmpd.store import services
+from acsmpd.store import devices, services
 from acsmpd.store.tables import Load
 from tests.api.cap_setup import (
     BELOW,
@@ -305,3 +305,35 @@ def test_what_a_platform_above_loaded_is_not_for_local_hands_without_force(whole
     for code in places(whole, service):
         page = whole.fine("POST", "/ACSMP/AlgoServices/Devices/Search", {"ComputilityCode": code}, **people)
         assert [one["AlgoServiceID"] for one in page["Records"]] == [service], "shown wherever it has a load"
+
+
+def test_a_computing_platform_below_is_one_place(whole: Face) -> None:
+    """It puts replicas on its nodes itself, and can have images only; without task control it is no place at all."""
+    code = "11010000005020000086"
+    nodes = [info_of("10.9.0.13", "13", "NVIDIA-T4"), info_of("10.9.0.14", "14", "NVIDIA-T4")]
+
+    def be(**more: Any) -> None:
+        with whole.store.write() as tx:
+            devices.put(
+                tx,
+                code,
+                1,
+                type="CCP",
+                family="ccp",
+                ip="10.0.0.86",
+                port=80,
+                approved=True,
+                state="online",
+                **more,
+            )
+
+    be(info=nodes)
+    said = load(whole, HostName="10.9.0.13")
+    assert (said.code, "places services on its nodes itself" in said.message) == (50101, True), said
+    be(info=nodes[:1])
+    said = load(whole, HostName="10.9.0.13")
+    assert (said.code, "bin.remote_uri" in said.message) == (50101, True), said
+    assert whole.loads() == []
+    loaded(whole, Replicas=500)  # among what keeps replicas and what does not, never there
+    assert whole.loads()
+    assert all(one["device"] != code for one in whole.loads())

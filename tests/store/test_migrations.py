@@ -226,3 +226,35 @@ def test_a_step_on_a_bad_disk_says_why_and_comes_again(tmp_path: Path, call: str
     assert versions(path) == [1]
     Store(path).open().close()
     assert versions(path) == list(range(1, len(migrations.MIGRATIONS) + 1))
+
+
+def test_the_cluster_of_a_platform_that_was_entered_before_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood where others have their place on the map, which stays theirs."""
+    whole = migrations.MIGRATIONS
+    texts = [one.__closure__[0].cell_contents for one in whole if one.__closure__]
+    place = texts.index(schema.CLUSTERS)
+    monkeypatch.setattr(migrations, "MIGRATIONS", whole[:place])
+    store = Store(tmp_path / "old.db").open()
+    rows = (
+        ("ccp", '{"Cluster":"c-1","Nodes":["13"]}'),
+        ("cad", '{"Text":"gate"}'),
+        ("ccp", '{"Text":"hall"}'),
+    )
+    with store.write() as tx:
+        for number, (family, location) in enumerate(rows):
+            tx.sql(
+                "INSERT INTO computility (code, family, location, type, name, organisation, network, scheme, ip, port,"
+                " prefix, auth, username, support_services, stream_limit, preset, approved, enabled, maintenance,"
+                " registered, registered_from, ever_heard, ever_answered, state, state_reason, created_ms)"
+                " VALUES (?, ?, ?, '', '', '', '', '', '', 0, '', '', '', 1, 1, 1, 1, 1, 0, 0, '', 0, 0, '', '', 0)",
+                str(number), family, location,
+            )  # fmt: skip
+    store.close()
+    monkeypatch.setattr(migrations, "MIGRATIONS", whole)
+    again = Store(tmp_path / "old.db").open()
+    with again.read() as tx:
+        found = tx.sql("SELECT cluster, nodes, location FROM computility ORDER BY code")
+    again.close()
+    assert found == [("c-1", '["13"]', None), ("", None, rows[1][1]), ("", None, rows[2][1])]

@@ -15,7 +15,9 @@ from acsmpd.spec.scalars import (
     DateTime,
     Family,
     Int64,
+    Namespace,
     Natural,
+    PathName,
     PlanID,
     Port,
     Positive,
@@ -161,6 +163,7 @@ class ComputilityUpdateRequest(Message, kw_only=True):
     """PUT /ACSMP/Computility/<Code>: any of these; absent = unchanged. Username, Address pick the claim.
 
     UsageUnit: what a central analysis platform means by CpuUse, XpuUse, MemoryUse and DiskUsed (Part 4 table H.3).
+    Cluster, Nodes, Namespace: of a central computing platform, which lists none of them (Part 4 chapter 6).
     """
 
     name: Text256 | None = None
@@ -175,6 +178,9 @@ class ComputilityUpdateRequest(Message, kw_only=True):
     capabilities: list[Text256] | None = None
     stream_limit: Natural | None = None
     usage_unit: UsageUnit | None = None
+    cluster: PathName | None = None
+    nodes: Annotated[list[PathName], Meta(max_length=1000)] | None = None
+    namespace: Namespace | None = None
     maintenance: bool | None = None
     approved: bool | None = None
     enabled: bool | None = None
@@ -213,6 +219,9 @@ class Computility(Message, kw_only=True):
     capabilities: list[str] | None = None
     stream_limit: Int64 | None = None
     usage_unit: UsageUnit | None = None
+    cluster: str | None = None
+    nodes: list[str] | None = None
+    namespace: str | None = None
     maintenance: bool | None = None
     approved: bool | None = None
     enabled: bool | None = None
