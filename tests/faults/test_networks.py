@@ -191,3 +191,18 @@ def fill(data: Path, url: str, number: int) -> None:
             }  # fmt: skip
             assert results.add(tx, row, (), [(url, destination(url))]) is not None
     store.close()
+
+
+def test_a_machine_without_any_network(line: Network, tmp_path: Path) -> None:
+    """Nothing waits for a network at the start (R25): every cable is out; plugged in later, it serves."""
+    for cable in (line.line, line.desk):
+        line.inside("ip", "link", "set", f"{cable}p", "down")
+    box = Remote(line, tmp_path / "data", SETTINGS)
+    try:
+        box.launch()
+        wait_until(lambda: "acsmpd serves" in box.log.read_text(), seconds=30, what="it serves")
+        line.inside("ip", "link", "set", f"{line.desk}p", "up")
+        box.ready()
+        assert box.client.fine("GET", "/ACSMP/System/Info")
+    finally:
+        box.stop()

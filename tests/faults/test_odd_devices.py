@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -183,6 +184,27 @@ def test_one_that_answers_with_anothers_ids(place: Place, cad: FakeCad) -> None:
     settled(place, cad, plan)
     place.site.client.fine("DELETE", f"/ACSMP/Tasks/{plan}?Wait=20")
     wait_until(lambda: list(cad.tasks) == [foreign], what="ours gone, the other's there")
+
+
+@pytest.mark.parametrize("days", [365, -365])
+def test_one_whose_clock_is_a_year_off(place: Place, cad: FakeCad, days: int) -> None:
+    """What it says of the time is kept as it said it; nothing here is judged by it."""
+    there = datetime.now() + timedelta(days=days)
+    with cad.shelf._lock:
+        cad.package(PACKAGE_ID).created = there.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    plan = place.plan(cad)
+    place.runs(plan)
+    [task] = cad.running_tasks()
+    said = there.strftime("%Y-%m-%d %H:%M:%S.000")
+    assert all(one.accepted for one in cad.send_result(task.task_id, EventTime=said, Pts=7))
+    [item] = place.site.client.fine("POST", "/ACSMP/Results/Search", {"TaskID": plan})["PageContent"]
+    assert (item["EventTime"], item["Late"]) == (said, False)
+    received = datetime.strptime(item["ReceivedTime"][:19], "%Y-%m-%d %H:%M:%S")
+    assert abs((received - there).days) >= 364, "when it came is ours to say"
+    place.looks(3)
+    [found] = place.site.client.fine("POST", "/ACSMP/Results/Search", {"TaskID": plan})["PageContent"]
+    assert found["ResultID"] == item["ResultID"]
+    settled(place, cad, plan)
 
 
 def test_one_that_keeps_alive_but_cannot_be_called(place: Place, cad: FakeCad) -> None:
