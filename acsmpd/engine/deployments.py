@@ -28,6 +28,7 @@ from acsmpd.model import CopyRow, DeleteCopy, DeleteTask, Device, Load, Outcome,
 from acsmpd.store import alarms, devices, ledger, packages, plans, services
 from acsmpd.store.alarms import STEP_REFUSED
 from acsmpd.store.database import Tx
+from acsmpd.store.tables import Copy
 from acsmpd.store.tables import Load as LoadTable
 
 KINDS = ("copy", "load", "task")
@@ -99,14 +100,30 @@ class Deployments:
     def _work(self, tx: Tx, known: dict[str, Device], now: Moment) -> Work:
         """Looks at everything unsettled and keeps what can begin before the next pass: ten thousand may wait."""
         work, turns = Work(), Counter[str]()
+        moving = self._fetching(tx, now)
+        room = self._core.settings.push.parallel - len(moving)
         for item in (item for kind in KINDS for item in self._items(tx, kind, known, now)):
             work.settled = False
             if item.rung.step == "forget":
                 work.forgotten.append(item)
             elif item.rung.step and turns[item.device] < AHEAD and self._retries.due(item.try_key, now.mono):
+                if self._fetches(item) and int(item.subject) not in moving:
+                    if room <= 0:
+                        continue
+                    room -= 1
                 turns[item.device] += not self._lanes.busy(item.key)  # one under way takes nobody's turn
                 work.planned.append(item)
         return work
+
+    def _fetching(self, tx: Tx, now: Moment) -> set[int]:
+        """The copies whose files are on their way. A device that stands still gives its place to the next."""
+        moving = self._core.transfers.moving(now.mono, MOVING_SECONDS)
+        there = services.copies(tx, Copy.id.in_(moving), Copy.status == 1) if moving else []
+        return {copy.id for copy in there}
+
+    def _fetches(self, item: Item) -> bool:
+        """Whether this step sets a device to fetch a file from us over the network."""
+        return item.rung.step in ("push", "push_program") and item.device != self._core.local_code
 
     # --- which rungs -----------------------------------------------------------------------------
 

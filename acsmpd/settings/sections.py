@@ -196,6 +196,14 @@ class Packages(Struct, frozen=True):
     ] = 1800
 
 
+class Push(Struct, frozen=True):
+    """Bringing packages to devices."""
+
+    parallel: Annotated[
+        v.Few, says("Devices that fetch package files at the same moment; the next begins when one is done.")
+    ] = 16
+
+
 class Results(Struct, frozen=True):
     """What algorithms report, and the way of it to those who asked."""
 

@@ -24,6 +24,7 @@ class Settings(Struct, frozen=True):
     sessions: sections.Sessions = sections.Sessions()
     passwords: sections.Passwords = sections.Passwords()
     packages: sections.Packages = sections.Packages()
+    push: sections.Push = sections.Push()
     results: sections.Results = sections.Results()
     egress: sections.Egress = sections.Egress()
     observe: sections.Observe = sections.Observe()

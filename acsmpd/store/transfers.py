@@ -59,6 +59,13 @@ class Transfers:
         with self._lock:
             return self._known.get(copy_id)
 
+    def moving(self, now: float, seconds: float) -> set[int]:
+        """The copies that are on their way: pushed, or a block taken, so short a time ago, and not whole."""
+        with self._lock:
+            return {
+                copy_id for copy_id, one in self._known.items() if now - one.at <= seconds and not one.whole
+            }
+
     def forget(self, copy_id: int) -> None:
         with self._lock:
             self._known.pop(copy_id, None)
