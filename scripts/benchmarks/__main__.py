@@ -19,6 +19,7 @@ NAMES = (
     "instances",
     "relay",
     "devices",
+    "pushes",
 )
 
 

@@ -6,22 +6,27 @@ Each device has a port of its own and keeps its lines open; every answer waits a
 speaks to the bench: `/told` takes {"delay": seconds, "keep": bool, "forget": bool} (keep the bodies of creates; have
 no tasks any more) and sets all counts to 0, `/seen` and `/count` tell what has been since: the devices' ports,
 creates, when the last was accepted, tasks there are, what was asked, lines opened, our CPU; `/seen` also the bodies.
+With "slow": bytes a second of the first device (0: as fast as it can), packages are fetched for real, in two halves by
+Range; until then a device has what is pushed at once. "fetches" of a count are (device, bytes, when it began, ended).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import re
 import sys
 import time
 import uuid
 from collections import Counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 HEAD_END = b"\r\n\r\n"
+RANGE = re.compile(rb"(?i)\r\ncontent-range: *bytes [0-9]+-[0-9]+/(\d+)")
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 CAD_TASK = re.compile(r"/CAD/AlgoTasks/([^/:]+)(?:[:/](resume|pause))?")
 PACKAGE = re.compile(r"/CAD/Machine/(AlgoFilePackages|AlgoPackages)/([^/:]+)")
@@ -37,6 +42,9 @@ class Bench:
 
     def __init__(self) -> None:
         self.delay, self.keep = 0.0, False
+        self.slow: int | None = None
+        self.fetches: list[tuple[int, int, float, float]] = []
+        self.work: set[asyncio.Task[None]] = set()
         self.devices: list[Device] = []
         self.forget()
 
@@ -48,6 +56,9 @@ class Bench:
     def told(self, message: Any) -> None:
         self.forget()
         self.delay, self.keep = float(message["delay"]), bool(message["keep"])
+        if "slow" in message:
+            self.slow = int(message["slow"])
+            self.fetches = []
         if message["forget"]:
             for device in self.devices:
                 device.tasks.clear()
@@ -56,7 +67,7 @@ class Bench:
         return {
             "created": self.created, "last": self.last, "asked": dict(self.asked), "lines": self.lines,
             "cpu": time.process_time(), "tasks": sum(len(device.tasks) for device in self.devices),
-            "ports": [device.port for device in self.devices],
+            "ports": [device.port for device in self.devices], "fetches": self.fetches,
         }  # fmt: skip
 
     def seen(self) -> dict[str, Any]:
@@ -128,7 +139,13 @@ class Device:
         if named is not None and method == "DELETE":
             self.packages.pop(named[2], None) if named[1] == "AlgoFilePackages" else None
         elif path == "/CAD/Machine/AlgoFilePackages":
-            self.packages.setdefault(asked["AlgoFilePackageID"], "STOPPED")  # as if fetched at once
+            if self.bench.slow is None:
+                self.packages.setdefault(asked["AlgoFilePackageID"], "STOPPED")  # as if fetched at once
+            else:
+                self.packages[asked["AlgoFilePackageID"]] = "DOWNLOADING"
+                task = asyncio.get_running_loop().create_task(self._fetch(asked))
+                self.bench.work.add(task)
+                task.add_done_callback(self.bench.work.discard)
         elif "AlgoFilePackageID" in asked:
             self.packages[asked["AlgoFilePackageID"]] = "RUNNING"
         else:
@@ -140,6 +157,36 @@ class Device:
                 for package_id, state in self.packages.items()
             ]  # fmt: skip
         return None
+
+    async def _fetch(self, asked: dict[str, str]) -> None:
+        """The whole file, the second half by Range on a line of its own; wrong by a byte and it has failed."""
+        bench, begun, digest = self.bench, time.monotonic(), hashlib.md5()
+        slow = bench.slow if self.place == 0 else 0
+        first, whole = await self._part(asked["Url"], "bytes=0-0", hashlib.md5(), 0)
+        for part in (f"bytes=0-{whole // 2 - 1}", f"bytes={whole // 2}-"):
+            first += (await self._part(asked["Url"], part, digest, slow or 0))[0]
+        good = digest.hexdigest() == asked["MD5"].lower()
+        self.packages[asked["AlgoFilePackageID"]] = "STOPPED" if good else "FAILED"
+        bench.fetches.append((self.place, first - 1, begun, time.monotonic()))
+
+    async def _part(self, url: str, part: str, digest: Any, slow: int) -> tuple[int, int]:
+        """(bytes that came, size of the whole) of a range."""
+        where = urlsplit(url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(
+            f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nRange: {part}\r\nConnection: close\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(HEAD_END)
+        if not head.startswith(b"HTTP/1.1 206"):
+            raise Refused(50000, f"no partial content: {head[:80]!r}")
+        came = 0
+        while block := await reader.read(262_144):
+            digest.update(block)
+            came += len(block)
+            if slow:
+                await asyncio.sleep(len(block) / slow)
+        writer.close()
+        return came, int(RANGE.search(head)[1])  # type: ignore[index]
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -26,8 +26,12 @@ class Fleet:
     server: Server
     number: int
 
-    def told(self, delay: float, *, keep: bool = False, forget: bool = False) -> None:
-        self._ask("/told", {"delay": delay, "keep": keep, "forget": forget})
+    def told(
+        self, delay: float, *, keep: bool = False, forget: bool = False, slow: int | None = None
+    ) -> None:
+        """See cads.py; `slow` None: packages are there as soon as they are pushed."""
+        more = {} if slow is None else {"slow": slow}
+        self._ask("/told", {"delay": delay, "keep": keep, "forget": forget, **more})
 
     def seen(self) -> dict[str, Any]:
         return self._ask("/seen", None)

@@ -24,7 +24,7 @@ PACKAGE = "1101000000502000000120261121120000000001"
 BLOCK = 2**20
 
 
-def make(path: Path) -> None:
+def make(path: Path, size: int = SIZE) -> None:
     """A package of that size whose program does not compress."""
     described = {
         "id": PACKAGE, "name": "bench", "version": "1.0.0", "provider": "BENCH",
@@ -49,7 +49,7 @@ def make(path: Path) -> None:
             entry.size, entry.mode = len(data), 0o755
             tar.addfile(entry, io.BytesIO(data))
         entry = tarfile.TarInfo("bin/weights")
-        entry.size = SIZE
+        entry.size = size
         tar.addfile(entry, io.BufferedReader(Noise(), BLOCK))
 
 
