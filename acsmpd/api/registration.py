@@ -28,6 +28,7 @@ ALIVE_SECONDS = 100.0
 def register(platform: Platform, call: Call) -> Reply:
     """Answer a token, or say why not; a refused registration leaves the record as it was."""
     asked: RegisterRequest = call.message
+    platform.traffic.registered(call.now.mono)
     address = call.caller.address
     subject = f"register:{asked.code}@{address}"
     if not is_plain_host(asked.ip):

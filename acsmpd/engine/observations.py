@@ -56,6 +56,9 @@ PROGRAM_TRIES = 8
 GOING_SECONDS = 60.0
 """How long a device may go on showing what it was told to unload or delete."""
 
+ASIDES, ASIDE_SECONDS = 10, 0.1
+"""How often, and for how long each time, a look waits while devices register by the dozen."""
+
 LOCAL_SOON_SECONDS = 1.0
 SOON_SHARE = 5
 """While something is starting there: this box is looked at so often, others at a share of the interval."""
@@ -116,7 +119,16 @@ class Observations:
             return
         with self._lock:
             self._looked[code] = now  # before it begins: a poke meanwhile asks for another look
+        if code != self._core.local_code:
+            self._step_aside()
         self._observe(code)
+
+    def _step_aside(self) -> None:
+        """While devices register by the dozen they go first; for a moment, or who comes without end keeps us blind."""
+        for _ in range(ASIDES):
+            if not self._core.traffic.is_storming(self._core.clock.now().mono):
+                return
+            self._core.stopping.wait(ASIDE_SECONDS)
 
     def _observe(self, code: str) -> None:
         begun = self._core.clock.now()

@@ -76,7 +76,9 @@ def all_online(here: Site, devices: Hollow) -> bool:
     while True:
         asked = {"PageRequest": {"PageNumber": page, "PageSize": 1000}}
         content = here.ask("POST", "/ACSMP/Computility", asked)["PageContent"]
-        found += sum(one.get("State") == "online" and one["Code"].startswith(PREFIX) for one in content)
+        found += sum(
+            one.get("State") == "online" and one["ComputilityCode"].startswith(PREFIX) for one in content
+        )
         if len(content) < 1000:
             return found == DEVICES
         page += 1

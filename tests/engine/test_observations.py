@@ -15,6 +15,7 @@ from acsmpd.engine import peers
 from acsmpd.faults import Temporary
 from acsmpd.model import SeenPackage
 from acsmpd.store import devices, plans, services
+from acsmpd.store.traffic import STORM
 from tests.engine.bench import SITE, Bench
 from tests.store.rows import CODE, NOW, OTHER, PACKAGE
 from tests.support.wait import wait_until
@@ -293,4 +294,31 @@ def test_more_devices_than_lanes_take_turns(tmp_path: Path) -> None:
     while len(works.plant.looks) < 4 * len(codes):
         works.run()
     assert {works.plant.looks[: 4 * len(codes)].count(code) for code in codes} == {4}
+    works.close()
+
+
+def test_a_storm_of_registrations_goes_first_but_is_looked_through(tmp_path: Path) -> None:
+    works = Bench(tmp_path)
+    works.device()
+    asides: list[float | None] = []
+
+    class Counting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            asides.append(timeout)
+            return False
+
+    object.__setattr__(works.core, "stopping", Counting())
+    for _ in range(STORM - 1):
+        works.core.traffic.registered(works.clock.moment.mono)
+    works.run(1, 0.0)
+    assert (works.plant.looks, asides) == ([CODE], []), "a few are no storm"
+    works.core.traffic.registered(works.clock.moment.mono + 15.0)
+    for _ in range(STORM):
+        works.core.traffic.registered(works.clock.moment.mono + 15.0)
+    works.run(1, 15.0)
+    assert (works.plant.looks, len(asides)) == ([CODE, CODE], 10), (
+        "the storm does not end: we look all the same"
+    )
+    works.run(1, 16.0)
+    assert (works.plant.looks, len(asides)) == ([CODE] * 3, 10)
     works.close()
