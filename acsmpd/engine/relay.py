@@ -21,7 +21,7 @@ from acsmpd.decide.relaying import Pace, line_to, posting_seconds
 from acsmpd.engine import losses
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
-from acsmpd.engine.parcels import Parcel, next_parcels, packed
+from acsmpd.engine.parcels import JSON, Parcel, next_parcels, packed
 from acsmpd.faults import Permanent, Temporary
 from acsmpd.settings import Relay as Line
 from acsmpd.store import alarms, results
@@ -136,6 +136,7 @@ class Relay:
         What went is noted together: soon, since a crash before it posts so many again.
         """
         posted: list[Parcel] = []
+        forms: set[tuple[str, str]] = set()
         until, trouble = self._core.clock.now().mono + NOTE_SECONDS, None
         pace = self._paces.setdefault(destination, Pace())
         for parcel in parcels:
@@ -144,14 +145,18 @@ class Relay:
             paused = pace.pause(now)
             if paused or self._core.stopping.is_set() or now > until:
                 break
-            if parcel.raw and any((parcel.raw, parcel.url) == (one.raw, one.url) for one in posted):
+            if (parcel.raw, parcel.url) in forms:
                 continue
-            trouble = self._post(parcel, line, pace)
+            body, content_type = packed(self._core.data, parcel)
+            pace.taken(line, len(body), now)
+            trouble = self._post(parcel, body, content_type)
             if trouble is not None:
                 break
             posted.append(parcel)
+            if content_type != JSON:
+                forms.add((parcel.raw, parcel.url))
         if posted:
-            self._delivered(destination, posted)
+            self._delivered(destination, posted, forms)
         if trouble is not None:
             return self._not_delivered(destination, parcel, trouble)
         if paused:
@@ -165,10 +170,8 @@ class Relay:
                 return
             self._core.stopping.wait(ASIDE_SECONDS)
 
-    def _post(self, parcel: Parcel, line: Line, pace: Pace) -> Trouble | None:
+    def _post(self, parcel: Parcel, body: bytes, content_type: str) -> Trouble | None:
         """Post one; None when it was taken."""
-        body, content_type = packed(self._core.data, parcel)
-        pace.taken(line, len(body), self._core.clock.now().mono)
         headers = {"Content-Type": content_type, "Idempotency-Key": parcel.key}
         seconds = posting_seconds(len(body), self._core.settings.wire.read_timeout_seconds)
         try:
@@ -182,16 +185,16 @@ class Relay:
 
     # --- what became of it ------------------------------------------------------------------------------------
 
-    def _delivered(self, destination: str, parcels: list[Parcel]) -> None:
+    def _delivered(self, destination: str, parcels: list[Parcel], forms: set[tuple[str, str]]) -> None:
+        """Forget what was taken; with each (path, address) of a form that went as it came all that was in it."""
         with self._lock:
             failed = self._failures.pop(destination, 0)
         self._retries.clear(destination)
         now_ms = self._core.clock.now().wall_ms
         with self._core.store.write(durable=False) as tx:
             results.forget_deliveries(tx, Delivery.id.in_([parcel.delivery_id for parcel in parcels]))
-            for parcel in parcels:
-                if parcel.raw:
-                    results.forget_deliveries(tx, results.of_raw(parcel.raw, parcel.url))
+            for path, url in forms:
+                results.forget_deliveries(tx, results.of_raw(path, url))
             if failed or any(parcel.attempts for parcel in parcels):
                 alarms.end_alarm(tx, UNDELIVERABLE, destination, now_ms)
         if failed:
