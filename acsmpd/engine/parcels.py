@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ class Parcel(Struct, frozen=True):
     raw: str = ""
 
 
-def next_parcels(tx: Tx, destination: str, line: Relay) -> list[Parcel]:
-    """The next for a destination, in the order of its line; what came in one raw body goes once."""
-    rows = _fitting(results.next_deliveries(tx, destination, AT_ONCE, newest=line.order == "newest"))
+def next_parcels(tx: Tx, destination: str, line: Relay, but: Sequence[str] = ()) -> list[Parcel]:
+    """The next for a destination, `but` for these addresses, in the order of its line."""
+    rows = _fitting(results.next_deliveries(tx, destination, AT_ONCE, newest=line.order == "newest", but=but))
     pictures = results.pictures_of(tx, [row["result_id"] for row in rows])
     known: dict[tuple[str, str], tuple[str, str | None]] = {}
     return [_parcel(tx, row, pictures[row["result_id"]], line, known) for row in rows]

@@ -1,8 +1,8 @@
 """The duty of delivering: the outbox, in order per destination, at least once, until results.keep_hours.
 
 One job at a time works for a destination, within the bytes a second its line may take. A post that fails holds up
-those behind it, with growing waits; one that is refused again and again is given up, so that it does not hold them up
-for ever.
+those behind it, with growing waits; one that is refused holds up those for its address alone, and is given up when that
+comes again and again, so that it does not hold them up for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from acsmpd import faults
 from acsmpd.clock import HOUR_SECONDS, Moment
 from acsmpd.decide import results as decided
 from acsmpd.decide.backoff import delay_seconds
-from acsmpd.decide.relaying import Pace, line_to, posting_seconds
+from acsmpd.decide.relaying import Asides, Pace, line_to, posting_seconds
 from acsmpd.engine import losses
 from acsmpd.engine.core import Core, Retries
 from acsmpd.engine.lanes import Lanes
@@ -37,6 +37,8 @@ ASIDES, ASIDE_SECONDS, QUIET_SECONDS = 2, 0.001, 0.005
 """How often, and for how long each time, a post waits while people or applications are at work here."""
 NOTE_SECONDS = 0.5
 """How long what was posted may be known to nobody but its receiver."""
+ASIDE_LOOK_SECONDS = 5.0
+"""How soon what is fresh for the other addresses is looked for, through all that waits for those left alone."""
 DESTINATIONS = 1000
 REFUSALS = 5
 """Refusals of one result after which it is given up."""
@@ -65,6 +67,7 @@ class Relay:
         self._lock = threading.Lock()
         self._failures: dict[str, int] = {}
         self._paces: dict[str, Pace] = {}
+        self._asides: dict[str, Asides] = {}
         self._served: dict[str, float] = {}
         self._tidied = float("-inf")
 
@@ -95,6 +98,7 @@ class Relay:
                 self._failures.pop(destination, None)
                 self._served.pop(destination, None)
                 self._paces.pop(destination, None)
+                self._asides.pop(destination, None)
         for destination in idle:
             self._retries.clear(destination)
 
@@ -114,10 +118,25 @@ class Relay:
         line = line_to(self._core.settings.relay, destination)
         begun = self._served[destination] = self._core.clock.now().mono
         while not self._core.stopping.is_set() and self._core.clock.now().mono - begun <= JOB_SECONDS:
-            with self._core.store.read() as tx:
-                parcels = next_parcels(tx, destination, line)
+            parcels = self._next(destination, line)
             if not (parcels and self._post_or_wait(destination, parcels, line)):
                 return
+
+    def _next(self, destination: str, line: Line) -> list[Parcel]:
+        """What goes next: after a failure what is for addresses that have refused nothing, if there is any.
+
+        Where only addresses that are left alone have something, they are looked at later.
+        """
+        now = self._core.clock.now().mono
+        asides = self._asides.setdefault(destination, Asides())
+        aside, parcels = asides.now(now), []
+        with self._core.store.read() as tx:
+            if destination in self._failures and asides.refused:
+                parcels = next_parcels(tx, destination, line, list(asides.refused))
+            parcels = parcels or next_parcels(tx, destination, line, list(aside))
+        if aside and not parcels:
+            self._retries.wait(destination, min(*aside.values(), now + ASIDE_LOOK_SECONDS))
+        return parcels
 
     def _post_or_wait(self, destination: str, parcels: list[Parcel], line: Line) -> bool:
         """The same come again when what became of them could not be written: not at once, for the disk's sake."""
@@ -190,6 +209,8 @@ class Relay:
         with self._lock:
             failed = self._failures.pop(destination, 0)
         self._retries.clear(destination)
+        for parcel in parcels:
+            self._asides[destination].took(parcel.url)
         now_ms = self._core.clock.now().wall_ms
         with self._core.store.write(durable=False) as tx:
             results.forget_deliveries(tx, Delivery.id.in_([parcel.delivery_id for parcel in parcels]))
@@ -201,11 +222,13 @@ class Relay:
             log.info("results are delivered again", extra={"device": destination})
 
     def _not_delivered(self, destination: str, parcel: Parcel, trouble: Trouble) -> bool:
-        """True if the next may follow at once: this one is given up."""
-        reason = trouble.reason
+        """True if the next may follow at once: this one is given up, or its address left alone for a while."""
+        reason, now = trouble.reason, self._core.clock.now()
         with self._lock:
             failures = self._failures[destination] = self._failures.get(destination, 0) + 1
-        refusals, now = parcel.refusals + trouble.refused, self._core.clock.now()
+        asides = self._asides[destination]
+        times = asides.refuses(parcel.url) if trouble.refused else 0
+        refusals = parcel.refusals + (trouble.refused and asides.is_one)
         if failures == 1 or refusals >= REFUSALS:
             log.warning(
                 "cannot deliver results to %s: %s", destination, reason, extra={"device": destination}
@@ -218,12 +241,16 @@ class Relay:
             results.change_delivery(
                 tx, parcel.delivery_id, attempts=parcel.attempts + 1, refusals=refusals, error=reason[:500]
             )
-            if trouble.slow or failures >= FAILURES:
+            if trouble.slow or max(failures, times) >= FAILURES:
                 waiting = results.waiting(tx, destination)
                 text = f"{reason[:500]}; results that wait: {waiting}"
                 alarms.raise_alarm(tx, UNDELIVERABLE, destination, text, now.wall_ms)
-        self._retries.wait(destination, now.mono + self._delay(destination, failures, trouble.slow))
-        return False
+        wait = self._delay(destination, failures, trouble.slow)
+        if trouble.refused:
+            asides.leave(parcel.url, now.mono + self._delay(parcel.url, max(times, failures), slow=False))
+            wait = 0.0 if failures == 1 else min(wait, ASIDE_LOOK_SECONDS)
+        self._retries.wait(destination, now.mono + wait)
+        return not wait
 
     def _delay(self, destination: str, failures: int, slow: bool) -> float:
         limits = self._core.settings.engine

@@ -107,12 +107,15 @@ def destinations(tx: Tx, most: int) -> list[str]:
     return [row["name"].removeprefix(TO) for row in tx.rows(query)]
 
 
-def next_deliveries(tx: Tx, destination: str, most: int, *, newest: bool) -> list[dict[str, Any]]:
-    """What waits for a destination, in the order it goes, each with what is posted of its result."""
+def next_deliveries(
+    tx: Tx, destination: str, most: int, *, newest: bool, but: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """What waits for a destination, `but` for these addresses, in the order it goes, with what is posted of it."""
     of_result = (Result.body, Result.fingerprint, Result.raw_path, Result.size)
     query = Delivery.select(Delivery, *of_result).join(Result, on=(Result.id == Delivery.result_id))
     order = Delivery.id.desc() if newest else Delivery.id
-    return tx.rows(query.where(Delivery.destination == destination).order_by(order).limit(most))
+    wanted = (Delivery.destination == destination, *((Delivery.url.not_in(list(but)),) if but else ()))
+    return tx.rows(query.where(*wanted).order_by(order).limit(most))
 
 
 def waiting(tx: Tx, destination: str) -> int:

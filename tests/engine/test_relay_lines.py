@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from acsmpd.engine import relay
 from acsmpd.engine.parcels import AT_ONCE, LEFT_HERE
 from acsmpd.settings import Relay
 from acsmpd.store import results
@@ -88,6 +90,40 @@ def test_pictures_stay_here_where_the_line_is_thin(bench: Bench) -> None:
         assert decoded(thin.seen[0].body)["Images"] == [{"Type": "FULL", "Note": LEFT_HERE}, {"Url": "x"}]
         whole = {"Type": "FULL", "Data": base64.b64encode(b"\xff\xd8\xff").decode()}
         assert decoded(wide.seen[0].body)["Images"] == [whole, {"Url": "x"}]
+
+
+def test_an_address_that_refuses_holds_up_no_other_of_its_host(bench: Bench) -> None:
+    def script(handler: Handler) -> None:
+        handler.reply(404 if handler.path.startswith("/gone") else 200, OK)
+
+    with serving(script) as server, posting(bench) as post:
+        for _ in range(AT_ONCE):
+            bench.result(f"{server.url}/gone/1", f"{server.url}/gone/2", f"{server.url}/here")
+
+        def here() -> list[int]:
+            return [decoded(one.body)["Pts"] for one in server.seen if one.path == "/here"]
+
+        for _ in range(10):
+            post.step(1.0)
+        assert here() == list(range(1, AT_ONCE + 1))
+        assert len(server.seen) - len(here()) <= 8, "those that refuse are not pestered"
+        bench.result(f"{server.url}/here")
+        post.step(5.0)
+        assert here()[-1] == AT_ONCE + 1, "what is fresh goes too"
+
+
+def test_who_refuses_everything_loses_no_more_for_having_many_addresses(bench: Bench) -> None:
+    with serving(replying(404, {})) as server, posting(bench) as post:
+        for number in range(50):
+            bench.result(f"{server.url}/{number}")
+        for _ in range(120):
+            post.step(30.0)
+        assert max(Counter(one.path for one in server.seen).values()) > relay.REFUSALS
+        server.script = replying(200, OK)
+        post.step(300)
+        post.step(300)
+    assert bench.outbox == []
+    assert bench.alarms("results_lost") == []
 
 
 def raw_results(bench: Bench, url: str, content: bytes) -> None:
