@@ -58,13 +58,14 @@ class Assembly:
         steps = Lanes("step", limits.lanes, limits.lanes_per_device, wake)
         looks = Lanes("look", limits.lanes, 1, wake)
         posts = Lanes("post", limits.lanes, 1, wake)
+        meetings = Lanes("upstream", limits.lanes, 1, wake)
         fetches = Lanes("fetch", FETCHES, FETCHES_PER_ORIGIN, wake)
         questions = Lanes("quota", limits.lanes, 1, wake)
         observations = Observations(core, looks, steps)
         self.poke = observations.poke
         self._deployments = Deployments(core, steps, Recorder(self.poke, core.clock.steps), Retries())
         self._pictures = Pictures(core)
-        self.upstreams = Upstreams(core, posts, Upstream(wire))
+        self.upstreams = Upstreams(core, meetings, Upstream(wire))
         self._housekeeping = Housekeeping(core, [self._pictures.tidy])
         placement = Placement(core)
         managers = (
@@ -85,7 +86,7 @@ class Assembly:
             self.upstreams,
             self._housekeeping,
         )
-        self.engine = Engine(core, managers, (steps, looks, posts, fetches, questions), beat)
+        self.engine = Engine(core, managers, (steps, looks, posts, meetings, fetches, questions), beat)
 
     def recover(self) -> None:
         """Before the first pass: half uploads swept, open intents unknown, our own compute entered."""

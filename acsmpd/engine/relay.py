@@ -2,7 +2,8 @@
 
 One job at a time works for a destination, within the bytes a second its line may take. A post that fails holds up
 those behind it, with growing waits; one that is refused holds up those for its address alone, and is given up when that
-comes again and again, so that it does not hold them up for ever.
+comes again and again, so that it does not hold them up for ever. Destinations that failed last get half of the lanes:
+one that takes nothing keeps its own for as long as a thin line would.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from acsmpd.store import alarms, results
 from acsmpd.store.rows import is_past
 from acsmpd.store.tables import Delivery
 from acsmpd.wire.caller import Wire
+from acsmpd.wire.exchange import Cancelled
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Relay:
         self._paces: dict[str, Pace] = {}
         self._asides: dict[str, Asides] = {}
         self._served: dict[str, float] = {}
+        self._most_tried = max(1, core.settings.engine.lanes // 2)
         self._tidied = float("-inf")
 
     def ensure(self, now: Moment) -> float:
@@ -77,9 +80,13 @@ class Relay:
             self._tidy(now)
         with self._core.store.read() as tx:
             waiting = results.destinations(tx, DESTINATIONS)
+        tried = sum(self._lanes.busy(f"relay:{one}") for one in tuple(self._failures))
         for destination in sorted(waiting, key=lambda one: self._served.get(one, float("-inf"))):
-            if self._retries.due(destination, now.mono):
-                self._lanes.take(f"relay:{destination}", destination, partial(self._work, destination))
+            failing = destination in self._failures
+            if not self._retries.due(destination, now.mono) or (failing and tried >= self._most_tried):
+                continue
+            took = self._lanes.take(f"relay:{destination}", destination, partial(self._work, destination))
+            tried += failing and took
         return now.mono + 1.0 if waiting else self._tidied + TIDY_SECONDS
 
     def _tidy(self, now: Moment) -> None:
@@ -168,7 +175,10 @@ class Relay:
                 continue
             body, content_type = packed(self._core.data, parcel)
             pace.taken(line, len(body), now)
-            trouble = self._post(parcel, body, content_type)
+            try:
+                trouble = self._post(parcel, body, content_type)
+            except Cancelled:
+                break
             if trouble is not None:
                 break
             posted.append(parcel)
@@ -190,11 +200,16 @@ class Relay:
             self._core.stopping.wait(ASIDE_SECONDS)
 
     def _post(self, parcel: Parcel, body: bytes, content_type: str) -> Trouble | None:
-        """Post one; None when it was taken."""
+        """Post one; None when it was taken. Cancelled when we stop and it had the usual time."""
         headers = {"Content-Type": content_type, "Idempotency-Key": parcel.key}
-        seconds = posting_seconds(len(body), self._core.settings.wire.read_timeout_seconds)
+        usual = self._core.settings.wire.read_timeout_seconds
+        seconds, until = posting_seconds(len(body), usual), self._core.clock.now().mono + usual
+
+        def is_over() -> bool:
+            return self._core.stopping.is_set() and self._core.clock.now().mono > until
+
         try:
-            answer = self._wire.post_result(parcel.url, body, headers, seconds)
+            answer = self._wire.post_result(parcel.url, body, headers, seconds, is_over)
         except Permanent as fault:
             return Trouble(fault.message, slow=True)
         except Temporary as fault:

@@ -114,17 +114,22 @@ class Wire:
         body: bytes,
         headers: Mapping[str, str] = _NOTHING,
         timeout_seconds: float | None = None,
+        cancelled: Callable[[], bool] = never,
     ) -> Delivered:
         """Post a result to its receiver; `headers` carries its Idempotency-Key, and its type if it is no JSON.
 
         Any HTTP answer is returned, for the outbox to judge. None at all is Temporary, since the key makes a
-        repeat harmless; an address the policy refuses, or that is none, is Permanent.
+        repeat harmless; an address the policy refuses, or that is none, is Permanent. Raises Cancelled soon after
+        `cancelled` says so.
         """
         fault: StepFault
+        whole = self._read_seconds if timeout_seconds is None else timeout_seconds
         try:
             where = target(url)
             full = {**self._own_headers(()), "Content-Type": _JSON, **headers}
-            answer = self._ask(Request("POST", where, full, body), _NOBODY, True, timeout_seconds)
+            exchange = self._line.exchange(whole, self._connect_seconds + whole, cancelled=cancelled)
+            request, most = Request("POST", where, full, body), self._answer_max_bytes
+            answer = self._through(exchange, request, _NOBODY, repeatable=True, max_bytes=most)
         except (NotAllowed, InvalidField) as refused:
             fault = Permanent(f"cannot deliver: {refused.message}")
         except LineBroken as broken:

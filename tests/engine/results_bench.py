@@ -57,11 +57,11 @@ class Bench:
         self.limits()
         self._number = 0
 
-    def limits(self, given: Results | None = None, *lines: Relay) -> None:
+    def limits(self, given: Results | None = None, *lines: Relay, lanes: int = 8) -> None:
         settings = Settings(
             results=given or Results(),
             relay=lines,
-            engine=Engine(backoff_first_seconds=2, backoff_max_seconds=300),
+            engine=Engine(backoff_first_seconds=2, backoff_max_seconds=300, lanes=lanes),
         )
         self.core = Core(
             settings=settings, store=self.store, clock=self.clock, presence=Presence(0.0),

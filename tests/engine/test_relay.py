@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -348,6 +349,47 @@ def test_many_destinations_with_few_lanes(bench: Bench) -> None:
         post.step()
         post.step()
         assert (pts(one), pts(two)) == ([1, 2, 3], [1, 2, 3])
+
+
+def test_destinations_that_take_nothing_leave_half_of_the_lanes(bench: Bench) -> None:
+    bench.limits(None, lanes=4)
+    hung = threading.Event()
+
+    def script(handler: Handler) -> None:
+        if hung.is_set():
+            handler.server.over.wait(20)
+        else:
+            handler.reply(503, OK)
+
+    with contextlib.ExitStack() as stack:
+        post = stack.enter_context(posting(bench))
+        stack.callback(bench.core.stopping.set)
+        good = stack.enter_context(serving(replying(200, OK)))
+        bad = [stack.enter_context(serving(script)) for _ in range(4)]
+        bench.result(*[server.url for server in bad])
+        post.step()
+        hung.set()
+        bench.clock.forward(10)
+        post.relay.ensure(bench.clock.now())
+        wait_until(lambda: sum(len(server.seen) for server in bad) == 6, what="two are tried")
+        bench.result(good.url)
+        post.relay.ensure(bench.clock.now())
+        wait_until(lambda: len(good.seen) == 1, what="the good one gets its result")
+        assert post.lanes.free >= 1
+
+
+def test_a_receiver_that_takes_nothing_does_not_keep_us_from_stopping(bench: Bench) -> None:
+    picture = b"\xff\xd8\xff" + bytes(4_000_000)
+    with serving(lambda handler: handler.stall()) as server, posting(bench) as post:
+        bench.result(server.url, body={"Images": [{}]}, p0=picture)
+        post.relay.ensure(bench.clock.now())
+        wait_until(lambda: bool(server.seen), what="the post")
+        bench.core.stopping.set()
+        bench.clock.forward(bench.core.settings.wire.read_timeout_seconds + 1)
+        wait_until(lambda: post.lanes.free == 4, seconds=5, what="the post is given up")
+        assert not server.over.is_set()
+    (row,) = bench.outbox
+    assert row["attempts"] == 0, "it was no failure of the receiver"
 
 
 def test_the_loop_itself_empties_the_outbox(bench: Bench) -> None:
