@@ -34,6 +34,7 @@ class PartImporter:
         """Import it, or keep it if its executable is not inside. On any fault the file is gone, nothing changed."""
         try:
             judged = archive.judge(received.path, self._limits, shown=file_name, need_executable=False)
+            self._refuse_awaited(origin, package_id)
         except BaseException:
             self._intake.discard(received)
             raise
@@ -107,6 +108,10 @@ class PartImporter:
         with self._store.read() as tx:
             refuse_running(tx, package_id, manifest)
             refuse_foreign(tx, package_id, manifest, origin)
+
+    def _refuse_awaited(self, origin: str, package_id: str) -> None:
+        """What waits for another platform's executable is neither replaced nor dropped."""
+        with self._store.read() as tx:
             old = unfinished.get(tx, package_id)
         if old is not None and old.origin != origin:
             raise faults.Conflict(f"cannot take package {package_id}: platform {old.origin} sends one")

@@ -12,7 +12,7 @@ from acsmpd.packages.intake import Received
 from acsmpd.store import packages, unfinished
 from tests.engine.bench import Bench
 from tests.engine.test_importing import LIMITS, Desk
-from tests.packages.samples import ALGO_YAML, PACKAGE_ID, member, tar
+from tests.packages.samples import ALGO_YAML, PACKAGE_ID, good, member, tar
 
 ABOVE, OTHER = "2" * 20, "3" * 20
 PART = tar(member("algo.yaml", ALGO_YAML.encode()))
@@ -89,6 +89,17 @@ def test_an_executable_that_is_not_taken_leaves_the_part_as_it_was(
     before = parts.files
     with pytest.raises(fault):
         parts.program(content, origin, kind)
+    assert (parts.waits, parts.imported, parts.files) == ([PACKAGE_ID], [], before)
+    parts.program()
+    assert parts.imported == [PACKAGE_ID]
+
+
+@pytest.mark.parametrize("content", [PART, tar(*good())])
+def test_what_waits_for_one_platform_is_not_taken_by_another(parts: Parts, content: bytes) -> None:
+    parts.package()
+    before = parts.files
+    with pytest.raises(faults.Conflict, match=f"platform {ABOVE} sends one"):
+        parts.package(content, OTHER)
     assert (parts.waits, parts.imported, parts.files) == ([PACKAGE_ID], [], before)
     parts.program()
     assert parts.imported == [PACKAGE_ID]
