@@ -41,7 +41,8 @@ NOTE_SECONDS = 0.5
 """How long what was posted may be known to nobody but its receiver."""
 ASIDE_LOOK_SECONDS = 5.0
 """How soon what is fresh for the other addresses is looked for, through all that waits for those left alone."""
-DESTINATIONS = 1000
+DESTINATIONS, ALL = 1000, 1_000_000
+"""Looked at in one pass; the next goes on behind them."""
 REFUSALS = 5
 """Refusals of one result after which it is given up."""
 FAILURES = 8
@@ -72,14 +73,15 @@ class Relay:
         self._asides: dict[str, Asides] = {}
         self._served: dict[str, float] = {}
         self._most_tried = max(1, core.settings.engine.lanes // 2)
-        self._tidied = float("-inf")
+        self._tidied, self._after = float("-inf"), ""
 
     def ensure(self, now: Moment) -> float:
         if now.mono - self._tidied >= TIDY_SECONDS:
             self._tidied = now.mono
             self._tidy(now)
         with self._core.store.read() as tx:
-            waiting = results.destinations(tx, DESTINATIONS)
+            after, waiting = self._after, results.destinations(tx, DESTINATIONS, self._after)
+        self._after = waiting[-1] if len(waiting) == DESTINATIONS else ""
         tried = sum(self._lanes.busy(f"relay:{one}") for one in tuple(self._failures))
         for destination in sorted(waiting, key=lambda one: self._served.get(one, float("-inf"))):
             failing = destination in self._failures
@@ -87,7 +89,7 @@ class Relay:
                 continue
             took = self._lanes.take(f"relay:{destination}", destination, partial(self._work, destination))
             tried += failing and took
-        return now.mono + 1.0 if waiting else self._tidied + TIDY_SECONDS
+        return now.mono + 1.0 if waiting or after else self._tidied + TIDY_SECONDS
 
     def _tidy(self, now: Moment) -> None:
         """Give up what is too old; forget destinations nothing waits for."""
@@ -96,7 +98,7 @@ class Relay:
         day = self._core.clock.steps.shown(now, losses.QUIET_SECONDS)
         with self._core.store.write(durable=False) as tx:
             losses.settle(tx, now.wall_ms, day)
-            waiting = set(results.destinations(tx, DESTINATIONS))
+            waiting = set(results.destinations(tx, ALL))
             for destination in set(results.alarmed(tx, UNDELIVERABLE)) - waiting:
                 alarms.end_alarm(tx, UNDELIVERABLE, destination, now.wall_ms)
         with self._lock:

@@ -11,11 +11,14 @@ from acsmpd.spec.messages.instances import (
     TaskInstanceUpdateRequest,
 )
 
+MOST_RECEIVERS = 64
+"""Addresses of one task: each result is put into the outbox for every one."""
+
 
 def check_task_info(info: AlgoTaskInfo | TaskInstanceUpdateRequest, path: str = "$") -> None:
     """Check rules and stream of a task against their structs without changing them.
 
-    Every rule names an event; what we do not know in a rule or a stream is nobody's fault.
+    Every rule names an event, and all rules together so many receivers; what we do not know in a rule or a stream is nobody's fault.
     """
     if info.rules_params is not None:
         if not info.rules_params:
@@ -24,5 +27,10 @@ def check_task_info(info: AlgoTaskInfo | TaskInstanceUpdateRequest, path: str = 
             convert(rule, RulesParams, at=f"{path}.RulesParams[{at}]")
             if rule.get("EventID") is None:
                 raise MissingField(f"{path}.RulesParams[{at}].EventID: required")
+        urls = {url for rule in info.rules_params for url in rule.get("ResultReceiveUrl") or ()}
+        if len(urls) > MOST_RECEIVERS:
+            raise InvalidField(
+                f"{path}.RulesParams: at most {MOST_RECEIVERS} addresses in ResultReceiveUrl, not {len(urls)}"
+            )
     if info.stream_options is not None:
         convert(info.stream_options, StreamOptions, at=f"{path}.StreamOptions")

@@ -101,9 +101,10 @@ def pictures_of(tx: Tx, result_ids: list[int]) -> dict[int, dict[int, str]]:
 # --- the outbox ---------------------------------------------------------------------------------------
 
 
-def destinations(tx: Tx, most: int) -> list[str]:
-    """Where something waits to go, at most `most` of them."""
-    query = Tally.select(Tally.name).where(Tally.name.startswith(TO)).order_by(Tally.name).limit(most)
+def destinations(tx: Tx, most: int, after: str = "") -> list[str]:
+    """Where something waits to go, at most `most` of them, those behind `after`."""
+    named = (Tally.name.startswith(TO), Tally.name > TO + after)
+    query = Tally.select(Tally.name).where(*named).order_by(Tally.name).limit(most)
     return [row["name"].removeprefix(TO) for row in tx.rows(query)]
 
 

@@ -392,6 +392,19 @@ def test_a_receiver_that_takes_nothing_does_not_keep_us_from_stopping(bench: Ben
     assert row["attempts"] == 0, "it was no failure of the receiver"
 
 
+def test_more_destinations_than_one_pass_looks_at_take_turns(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "DESTINATIONS", 2)
+    with contextlib.ExitStack() as stack:
+        post = stack.enter_context(posting(bench))
+        servers = [stack.enter_context(serving(replying(503, OK))) for _ in range(5)]
+        bench.result(*[server.url for server in servers])
+        for _ in range(3):
+            post.step()
+        assert [len(server.seen) for server in servers] == [1] * 5
+
+
 def test_the_loop_itself_empties_the_outbox(bench: Bench) -> None:
     with serving(replying(200, OK)) as server, posting(bench) as post:
         engine = Engine(bench.core, [post.relay], [], lambda: None)

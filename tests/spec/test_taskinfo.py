@@ -26,6 +26,7 @@ from tests.spec.test_reading import TASK, raw
         ({"RulesParams": [{"EventID": "A", "ResultReceiveUrl": "http://x"}]}, 40001, "$.RulesParams[0].ResultReceiveUrl: must be a list, not a string"),
         ({"RulesParams": [{"EventID": "A", "ResultReceiveUrl": [5]}]}, 40001, "$.RulesParams[0].ResultReceiveUrl[0]: must be a string of at most 1024 characters, not an integer"),
         ({"RulesParams": [{"EventID": "A", "Areas": [{"Points": [{"PointX": 0.5}]}]}]}, 40002, "$.RulesParams[0].Areas[0].Points[0].PointY: required"),
+        ({"RulesParams": [{"EventID": "A", "ResultReceiveUrl": [f"http://x/{n}" for n in range(40 * m, 40 * m + 40)]} for m in range(2)]}, 40001, "$.RulesParams: at most 64 addresses in ResultReceiveUrl, not 80"),
         ({"StreamOptions": {"VideoStreamOptions": {"Url": 5}}}, 40001, "$.StreamOptions.VideoStreamOptions.Url: must be a string, not an integer"),
     ],
 )  # fmt: skip
@@ -43,4 +44,11 @@ def test_check_task_info_leaves_what_it_does_not_know() -> None:
     message, _ = read_strict(instances.AlgoTaskInfo, raw({**TASK, "RulesParams": [rule]}))
     check_task_info(message)
     assert message.rules_params == [rule]
+
+
+def test_many_rules_may_have_the_same_receivers() -> None:
+    urls = [f"http://x/{number}" for number in range(64)]
+    rules = [{"EventID": f"A{number}", "ResultReceiveUrl": urls} for number in range(20)]
+    message, _ = read_strict(instances.AlgoTaskInfo, raw({**TASK, "RulesParams": rules}))
+    check_task_info(message)
     check_task_info(instances.TaskInstanceUpdateRequest(name="n"))

@@ -83,6 +83,7 @@ def test_destinations_are_bounded_and_in_order(store: Store) -> None:
     with store.read() as tx:
         assert results.destinations(tx, 10) == ["http://a:1", "http://b:1", "http://c:1"]
         assert results.destinations(tx, 2) == ["http://a:1", "http://b:1"]
+        assert results.destinations(tx, 2, "http://b:1") == ["http://c:1"]
         assert results.waiting(tx, "http://a:1") == 2
 
 
