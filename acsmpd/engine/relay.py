@@ -137,7 +137,7 @@ class Relay:
         Where only addresses that are left alone have something, they are looked at later.
         """
         now = self._core.clock.now().mono
-        asides = self._asides.setdefault(destination, Asides())
+        asides = self._asides_of(destination)
         aside, parcels = asides.now(now), []
         with self._core.store.read() as tx:
             if destination in self._failures and asides.refused:
@@ -227,7 +227,7 @@ class Relay:
             failed = self._failures.pop(destination, 0)
         self._retries.clear(destination)
         for parcel in parcels:
-            self._asides[destination].took(parcel.url)
+            self._asides_of(destination).took(parcel.url)
         now_ms = self._core.clock.now().wall_ms
         with self._core.store.write(durable=False) as tx:
             results.forget_deliveries(tx, Delivery.id.in_([parcel.delivery_id for parcel in parcels]))
@@ -243,7 +243,7 @@ class Relay:
         reason, now = trouble.reason, self._core.clock.now()
         with self._lock:
             failures = self._failures[destination] = self._failures.get(destination, 0) + 1
-        asides = self._asides[destination]
+        asides = self._asides_of(destination)
         times = asides.refuses(parcel.url) if trouble.refused else 0
         refusals = parcel.refusals + (trouble.refused and asides.is_one)
         if failures == 1 or refusals >= REFUSALS:
@@ -268,6 +268,10 @@ class Relay:
             wait = 0.0 if failures == 1 else min(wait, ASIDE_LOOK_SECONDS)
         self._retries.wait(destination, now.mono + wait)
         return not wait
+
+    def _asides_of(self, destination: str) -> Asides:
+        """Made anew where tidying forgot them while a post was under way."""
+        return self._asides.setdefault(destination, Asides())
 
     def _delay(self, destination: str, failures: int, slow: bool) -> float:
         limits = self._core.settings.engine

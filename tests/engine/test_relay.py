@@ -405,6 +405,24 @@ def test_more_destinations_than_one_pass_looks_at_take_turns(
         assert [len(server.seen) for server in servers] == [1] * 5
 
 
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_is_given_up_while_it_is_posted_fails_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    with serving(replying(200, OK)) as server, posting(bench) as post:
+
+        def late(handler: Handler) -> None:
+            bench.clock.forward(73 * 3600)
+            post.relay.ensure(bench.clock.now())
+            handler.reply(status, OK)
+
+        server.script = late
+        bench.result(server.url)
+        post.step()
+    assert bench.outbox == []
+    assert [one for one in caplog.records if one.exc_info] == []
+
+
 def test_the_loop_itself_empties_the_outbox(bench: Bench) -> None:
     with serving(replying(200, OK)) as server, posting(bench) as post:
         engine = Engine(bench.core, [post.relay], [], lambda: None)
