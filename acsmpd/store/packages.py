@@ -7,6 +7,7 @@ from typing import Any
 from peewee import fn
 
 from acsmpd.model import Ability
+from acsmpd.store import unfinished
 from acsmpd.store.database import Tx
 from acsmpd.store.tables import Capability, Copy, Load, Package, Task
 
@@ -85,6 +86,7 @@ def delete(tx: Tx, package_id: str, now_ms: int) -> None:
     """Drop the package and its capabilities; the copies of ours are to leave the devices."""
     tx.run(Capability.delete().where(Capability.package_id == package_id))
     tx.run(Package.delete().where(Package.id == package_id))
+    unfinished.forget_parts(tx, package_id)
     tx.run(
         Copy.update(
             wanted=False, asked=False, parked=False, generation=Copy.generation + 1, changed_ms=now_ms

@@ -63,6 +63,11 @@ def remember(tx: Tx, package_id: str, parts: Parts) -> None:
     facts.put(tx, _PARTS + package_id, msgspec.to_builtins(parts))
 
 
+def forget_parts(tx: Tx, package_id: str) -> None:
+    """The package is gone: a platform above that brings and takes back new ones for ever leaves nothing here."""
+    tx.run(Fact.delete().where(Fact.name == _PARTS + package_id))
+
+
 def parts(tx: Tx, package_id: str, whole_md5: str) -> Parts | None:
     """What the package that is here was put together of; None for one that came whole."""
     found = facts.get(tx, _PARTS + package_id)

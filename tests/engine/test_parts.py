@@ -10,6 +10,7 @@ from acsmpd import faults
 from acsmpd.engine.parts import PartImporter
 from acsmpd.packages.intake import Received
 from acsmpd.store import packages, unfinished
+from acsmpd.store.tables import Fact
 from tests.engine.bench import Bench
 from tests.engine.test_importing import LIMITS, Desk
 from tests.packages.samples import ALGO_YAML, PACKAGE_ID, good, member, tar
@@ -62,6 +63,18 @@ def test_a_part_waits_and_its_executable_makes_it_a_package(parts: Parts) -> Non
     assert (parts.waits, parts.imported, len(parts.files)) == ([PACKAGE_ID], [], 1)
     parts.program()
     assert (parts.waits, parts.imported, len(parts.files)) == ([], [PACKAGE_ID], 1)
+
+
+def test_a_package_that_is_gone_leaves_no_word_of_its_parts(parts: Parts) -> None:
+    parts.package()
+    with parts.works.store.read() as tx:
+        before = tx.rows(Fact.select())
+    parts.program()
+    with parts.works.store.write() as tx:
+        packages.delete(tx, PACKAGE_ID, 1)
+        assert [row["name"] for row in tx.rows(Fact.select())] == [
+            row["name"] for row in before if not row["name"].startswith("unfinished:")
+        ]
 
 
 def test_a_part_again_takes_the_place_of_the_first(parts: Parts) -> None:
