@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -38,6 +37,7 @@ log = logging.getLogger(__name__)
 WAY = "container"
 _EXITS_MAX = 256
 _AGAIN_SECONDS = 15.0
+_NOTICED_SECONDS = 3.0
 
 
 class Containers:
@@ -215,7 +215,7 @@ class Containers:
         """One that has ended by now is held as well: how it ended is told at the next look."""
         state = ours.state(made)
         ticks = start_ticks(state.pid) if state.pid > 0 else None
-        if ticks is None and state.running and ours.state(made).running:
+        if ticks is None and state.running and _runs_on(ours, made):
             raise Conflict(
                 f"cannot start engine {spec.load_id}: {ours.api} runs its containers on another box"
             )
@@ -377,7 +377,16 @@ class Containers:
             log.error("cannot end engine %s: %s", load_id, fault.message)
 
     def _remove_home(self, load_id: str) -> None:
-        shutil.rmtree(self._homes / load_id, ignore_errors=True)
+        program.remove(self._homes / load_id)
+
+
+def _runs_on(ours: Ours, made: str) -> bool:
+    """Whether it runs though none of our processes is it: the engine may only be late to notice an end."""
+    try:
+        ours.ended(made, _NOTICED_SECONDS)
+    except NoAnswerInTime:
+        return True
+    return False
 
 
 def _remember(history: OrderedDict[str, Any], key: str, value: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import shutil
 import signal
 import threading
 from collections import OrderedDict
@@ -350,7 +349,7 @@ class Runtime:
             _log.error("%s", error)
 
     def _remove_home(self, load_id: str) -> None:
-        shutil.rmtree(self._homes / load_id, ignore_errors=True)
+        program.remove(self._homes / load_id)
 
     def _tell_walls(self) -> None:
         level = logging.INFO if self.way.kind in (sandbox.BWRAP, sandbox.USER) else logging.WARNING

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
 from pathlib import Path
+from uuid import uuid4
 
 from acsmpd.faults import InvalidField, NotFound
 from acsmpd.runtime.sandbox import Places
@@ -13,6 +15,7 @@ from acsmpd.runtime.values import EngineSpec
 
 LICENSE_MAX_BYTES = 2 * 1024 * 1024
 _ENTRIES_MAX = 50_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def prepare(spec: EngineSpec, home: Path, account: tuple[int, int] | None) -> Places:
@@ -39,14 +42,66 @@ def size_bytes(folder: Path) -> int | None:
                     entries += 1
                     if entries > _ENTRIES_MAX:
                         return None
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    total += _on_disk(entry)
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(Path(entry.path))
         except FileNotFoundError:
             continue  # the engine removed it meanwhile
-        except PermissionError:
-            return None
+        except OSError:
+            return None  # closed to us, or deeper than a path can tell
     return total
+
+
+def _on_disk(entry: os.DirEntry[str]) -> int:
+    """Nothing of one that went meanwhile: it must not hide what lies beside it."""
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0
+
+
+def remove(folder: Path) -> None:
+    """Remove what an engine may have filled, however deep; what cannot be removed stays.
+
+    Every folder found is moved to the top and emptied there: no step goes down, so no depth is too much.
+    """
+    try:
+        top = os.open(folder, _FOLDER)
+    except OSError:
+        return
+    try:
+        while _remove_layer(top):
+            pass
+    finally:
+        os.close(top)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _remove_layer(top: int) -> bool:
+    """Empty every folder in `top` into it; whether anything could be removed."""
+    removed = False
+    for name in os.listdir(top):
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+                _empty(top, name)
+                os.rmdir(name, dir_fd=top)
+            else:
+                os.unlink(name, dir_fd=top)
+            removed = True
+    return removed
+
+
+def _empty(top: int, name: str) -> None:
+    inside = os.open(name, _FOLDER, dir_fd=top)
+    try:
+        for one in os.listdir(inside):
+            if stat.S_ISDIR(os.stat(one, dir_fd=inside, follow_symlinks=False).st_mode):
+                os.rename(one, uuid4().hex, src_dir_fd=inside, dst_dir_fd=top)
+            else:
+                os.unlink(one, dir_fd=inside)
+    finally:
+        os.close(inside)
 
 
 def copy_license(spec: EngineSpec, home: Path) -> Path | None:

@@ -9,6 +9,7 @@ bounded tmpfs: an engine's anonymous volumes would have no bound.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,21 @@ def _mounts(shared: Walled) -> list[dict[str, Any]]:
 
 
 def _tmpfs(settings: RuntimeSettings, image: ImageConfig, shared: Walled) -> dict[str, str]:
-    volumes = [
-        place for place in sorted(image.volumes or ()) if place.startswith("/") and place not in (HOME, _TMP)
-    ]
-    if len(volumes) > _VOLUMES_MAX:
-        raise Conflict(f"cannot run an image with {len(volumes)} volumes: at most {_VOLUMES_MAX}")
+    if len(image.volumes or ()) > _VOLUMES_MAX:
+        raise Conflict(f"cannot run an image with {len(image.volumes or ())} volumes: at most {_VOLUMES_MAX}")
+    volumes = sorted({_volume(place) for place in image.volumes or ()} - {HOME, _TMP, LICENSE})
     places = [_TMP, *volumes, *([] if shared.home is not None else [HOME])]
     return dict.fromkeys(places, f"rw,nosuid,nodev,mode=1777,size={settings.tmp_max_bytes}")
+
+
+def _volume(place: str) -> str:
+    """The one spelling of it: an engine that knows the place by another gives it a volume without a bound."""
+    clean = posixpath.normpath(f"/{place.lstrip('/')}")
+    if not place.startswith("/") or clean == "/":
+        raise Conflict(
+            f"cannot run an image with the volume {place[:200]!r}: it is no absolute path of a folder"
+        )
+    return clean
 
 
 def _cards(spec: EngineSpec, *, podman: bool) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from acsmpd.runtime import program
-from acsmpd.runtime.program import prepare, size_bytes
+from acsmpd.runtime.program import prepare, remove, size_bytes
 from tests.runtime.engines import engine
 
 
@@ -45,6 +47,49 @@ def test_a_closed_folder_cannot_be_counted(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "scandir", refusing)
     assert size_bytes(tmp_path) is None
+
+
+def test_a_file_that_goes_while_it_is_counted_hides_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever comes first in the folder, it is gone when it is looked at."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(os.urandom(100_000))
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def going(path: str | int | Path) -> Iterator[list[os.DirEntry[str]]]:
+        with real(path) as found:
+            entries = list(found)
+        Path(entries[0].path).unlink()
+        yield entries
+
+    monkeypatch.setattr(os, "scandir", going)
+    taken = size_bytes(tmp_path)
+    assert taken is not None
+    assert 100_000 <= taken < 120_000
+
+
+@pytest.mark.parametrize(("name", "depth"), [("n" * 200, 30), ("a", 5000)], ids=["long", "many"])
+def test_folders_deeper_than_a_path_cannot_be_counted_and_are_removed(
+    tmp_path: Path, name: str, depth: int
+) -> None:
+    top = tmp_path / "home"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.symlink(tmp_path, "link", dir_fd=here)
+    os.close(here)
+    (tmp_path / "kept").touch()
+    assert size_bytes(top) is None
+    remove(top)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    remove(top)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -61,11 +61,20 @@ def test_what_the_image_says_of_path_and_language_holds_and_nothing_else_of_ours
 
 
 def test_volumes_of_the_image_are_bounded_and_few() -> None:
-    host = body(ImageConfig(volumes={"/data": {}, "relative": {}, "/tmp": {}}))["HostConfig"]
-    assert sorted(host["Tmpfs"]) == ["/data", "/tmp"]
+    host = body(
+        ImageConfig(volumes={"/data/": {}, "//more/../x/.": {}, "/tmp": {}, "/run/acsmpd/license/": {}})
+    )
+    host = host["HostConfig"]
+    assert sorted(host["Tmpfs"]) == ["/data", "/tmp", "/x"]
     assert all("size=67108864" in options for options in host["Tmpfs"].values())
     with pytest.raises(Conflict, match="17 volumes"):
         body(ImageConfig(volumes={f"/{number}": {} for number in range(17)}))
+
+
+@pytest.mark.parametrize("place", ["data", "", "/", "//", "/a/.."])
+def test_a_volume_that_an_engine_would_make_elsewhere_without_a_bound_is_refused(place: str) -> None:
+    with pytest.raises(Conflict, match="no absolute path of a folder"):
+        body(ImageConfig(volumes={place: {}}))
 
 
 def test_without_a_folder_of_its_own_home_is_in_memory() -> None:
