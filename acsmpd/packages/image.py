@@ -19,14 +19,13 @@ from msgspec import Struct
 
 from acsmpd import faults
 from acsmpd.packages import archive, names
-from acsmpd.packages.bytestream import MIB, Growth, Limits, Stream, compression
-from acsmpd.packages.tarstream import FILE, LINK, RECORD, Entry
+from acsmpd.packages.bytestream import MIB, Growth, Limits, Stream, compression, inflated
+from acsmpd.packages.tarstream import FILE, LINK, RECORD, Entry, content_bytes, is_tar
 
 _INDEX = "manifest.json"
 _LAYERS_MAX = 256
 _TEXT_MAX = MIB
 _TEXTS_MAX = 8 * MIB
-_PACKED_GROWTH = 4  # what a compressed layer is reckoned to unpack to
 
 
 class ImagePlan(Struct, frozen=True, kw_only=True):
@@ -35,7 +34,7 @@ class ImagePlan(Struct, frozen=True, kw_only=True):
     member: str
     config: bytes
     layers: tuple[str, ...]
-    unpacked_bytes: int  # of all layers; of compressed ones a guess
+    unpacked_bytes: int  # what the files of all layers take, each as often as it is stacked
 
     @property
     def image_id(self) -> str:
@@ -79,7 +78,7 @@ def image_chunks(path: Path, plan: ImagePlan, name: str, limits: Limits) -> Iter
 def _plan(path: Path, member: str, limits: Limits) -> ImagePlan:
     entries: dict[str, Entry] = {}
     texts: dict[str, bytes] = {}
-    packed: set[str] = set()
+    weights: dict[str, int | faults.InvalidPackage] = {}
     for entry, content in _inside(path, member, limits):
         if entry.name in entries and entry.kind == FILE:
             raise faults.InvalidPackage(f"{names.shown(entry.name)}: stands twice in the image archive")
@@ -87,18 +86,42 @@ def _plan(path: Path, member: str, limits: Limits) -> ImagePlan:
         if entry.kind != FILE:
             continue
         head = content.peek(RECORD)
-        if compression(head) is not None:
-            packed.add(entry.name)
-        if head[:1] in (b"{", b"[") and entry.size <= _TEXT_MAX:
-            texts[entry.name] = content.read(entry.size)
+        if head[:1] in (b"{", b"[") and not is_tar(head):
+            if entry.size <= _TEXT_MAX:
+                texts[entry.name] = content.read(entry.size)
             if sum(map(len, texts.values())) > _TEXTS_MAX:
                 raise faults.InvalidPackage(f"more than {_TEXTS_MAX} bytes of descriptions")
+        else:
+            weights[entry.name] = _weight(content, entry, limits)
     index = _index(texts, entries)
     layers = tuple(_layer(layer, entries) for layer in index.layers)
-    sizes = {layer: entries[layer].size * (_PACKED_GROWTH if layer in packed else 1) for layer in layers}
     return ImagePlan(
-        member=member, config=_config(index, texts), layers=layers, unpacked_bytes=sum(sizes.values())
+        member=member,
+        config=_config(index, texts),
+        layers=layers,
+        unpacked_bytes=sum(
+            _weighed(layer, weights) for layer in layers
+        ),  # one that stands twice is unpacked twice
     )
+
+
+def _weight(content: Stream, entry: Entry, limits: Limits) -> int | faults.InvalidPackage:
+    """What this takes on the disk if it is a layer, or why it can be none. TooLarge when it is a bomb."""
+    kind = compression(content.peek(RECORD))
+    try:
+        if kind is not None:
+            content = inflated(content, kind, Growth(limits, entry.size))
+        return content_bytes(content)
+    except faults.InvalidPackage as fault:
+        return fault
+
+
+def _weighed(layer: str, weights: dict[str, int | faults.InvalidPackage]) -> int:
+    weight = weights.get(layer)
+    if isinstance(weight, int):
+        return weight
+    why = f": {weight.message}" if weight else ""
+    raise faults.InvalidPackage(f"{names.shown(layer)}: no layer as docker save writes it{why}")
 
 
 def _index(texts: dict[str, bytes], entries: dict[str, Entry]) -> _Index:

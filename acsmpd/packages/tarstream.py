@@ -37,6 +37,10 @@ _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTENSIONS = (*_PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _MAX_EXTENSIONS = 8  # before one member
 _MAX_EXTENSION_BYTES = MIB
+_MAX_ANY_MEMBERS = 1_000_000
+_BARE = (
+    tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE,
+)  # fmt: skip
 _PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=\n]{1,255})=")
 
 
@@ -79,6 +83,45 @@ def walk(stream: Stream, limits: Limits) -> Iterator[tuple[Entry, Stream]]:
         end = stream.position + _padded(entry.size)
         yield entry, part_of(stream, entry.size)
         _pass(stream, end - stream.position)
+
+
+def content_bytes(stream: Stream) -> int:
+    """What all files of a tar hold together, whatever else it has in it: a layer of an image may hold anything.
+
+    InvalidPackage for one that holds more than it is long (sparse files), and for one that cannot be read.
+    """
+    total, said = 0, _Said()
+    for _ in range(_MAX_ANY_MEMBERS):
+        block = stream.read(RECORD)
+        if block in (b"", _ZEROS):
+            return total
+        try:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise faults.InvalidPackage(f"damaged tar header: {error}") from error
+        kind = block[156:157]  # frombuf takes some old files for folders
+        if kind == tarfile.GNUTYPE_SPARSE:
+            raise faults.InvalidPackage(
+                f"{names.shown(info.name)}: {_REFUSED[kind]} has no place in a package"
+            )
+        if kind == tarfile.XHDTYPE:
+            _extended(stream, info.size, said)
+            continue
+        size = 0 if kind in _BARE else info.size if said.size is None else said.size
+        if size < 0:
+            raise faults.InvalidPackage(f"{names.shown(info.name)}: a negative size in the tar header")
+        _pass(stream, _padded(size))
+        if kind not in _EXTENSIONS:
+            total, said = total + size, _Said()
+    raise faults.InvalidPackage(f"more than {_MAX_ANY_MEMBERS} members")
+
+
+def _extended(stream: Stream, size: int, said: _Said) -> None:
+    if not 0 <= size <= _MAX_EXTENSION_BYTES:
+        raise faults.InvalidPackage(f"an extension header of {size} bytes, over {_MAX_EXTENSION_BYTES}")
+    raw = stream.read(size)
+    _pass(stream, _padded(size) - len(raw))
+    _read_pax(raw, said, common=False)
 
 
 class _Headers:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,6 @@ from tests.support.images import image_package
 
 NAME = "localhost/acsmpd-0/p:1"
 CONFIG = json.dumps({"config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:0"]}}).encode()
-LAYER = b"layer " * 1000
 ENTRY: dict[str, Any] = {"Config": "c.json", "RepoTags": ["theirs:1"], "Layers": ["a/layer.tar"]}
 
 
@@ -36,6 +38,10 @@ def tar_of(members: dict[str, bytes | str]) -> bytes:
                 about.size = len(content)
                 tar.addfile(about, io.BytesIO(content))
     return held.getvalue()
+
+
+HELD = os.urandom(3000)
+LAYER = tar_of({"model": HELD})
 
 
 def package(folder: Path, raw: bytes) -> Path:
@@ -76,11 +82,62 @@ def test_a_layer_that_is_written_once_and_linked_to_is_followed(tmp_path: Path) 
     assert found["layer0.tar"] == LAYER
 
 
-def test_compressed_layers_are_reckoned_to_grow(tmp_path: Path) -> None:
-    plain = plan_image(package(tmp_path, tar_of(saved())), DEFAULTS).unpacked_bytes
-    packed = gzip.compress(LAYER)
-    grown = plan_image(package(tmp_path, tar_of({**saved(), "a/layer.tar": packed})), DEFAULTS).unpacked_bytes
-    assert (plain, grown) == (len(LAYER), 4 * len(packed))
+def weight(folder: Path, layer: bytes, index: Any = (ENTRY,)) -> int:
+    members = saved(index, **{"a/layer.tar": layer})
+    return plan_image(package(folder, tar_of(members)), DEFAULTS).unpacked_bytes
+
+
+def test_layers_weigh_what_they_unpack_to_as_often_as_they_are_stacked(tmp_path: Path) -> None:
+    assert weight(tmp_path, LAYER) == weight(tmp_path, gzip.compress(LAYER)) == len(HELD)
+    assert weight(tmp_path, LAYER, [{**ENTRY, "Layers": ["a/layer.tar"] * 256}]) == 256 * len(HELD)
+    assert weight(tmp_path, tar_of({"{": HELD})) == len(HELD)  # a name that looks like a description
+    assert weight(tmp_path, tar_of({"link": "/etc/passwd", "n" * 300: HELD})) == len(HELD)
+
+
+def _sparse(name: str = "hole") -> bytes:
+    about = tarfile.TarInfo(name)
+    about.type = tarfile.GNUTYPE_SPARSE
+    return about.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+def _sparse_by_extension() -> bytes:
+    about = tarfile.TarInfo("hole")
+    about.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.realsize": "1" + "0" * 12,
+    }
+    return about.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (_sparse(), "a sparse file"),
+        (LAYER[:3584] + _sparse(), "a sparse file"),
+        (_sparse_by_extension(), "a sparse file"),
+        (gzip.compress(tar_of({"zeros": bytes(100_000_000)})), "more than 200 times its size"),
+        (lzma.compress(LAYER), "damaged tar header"),
+        (bz2.compress(LAYER), "damaged tar header"),
+        (LAYER[:2000], "truncated"),
+        (LAYER[:3584] + b"rubbish!" * 64, "damaged tar header"),
+        (b"{}", "no layer as docker save writes it"),
+    ],
+    ids=[
+        "sparse",
+        "sparse later",
+        "sparse by extension",
+        "gzip bomb",
+        "xz",
+        "bzip2",
+        "cut",
+        "rubbish",
+        "text",
+    ],
+)
+def test_a_layer_that_cannot_be_weighed_is_never_handed_on(tmp_path: Path, layer: bytes, words: str) -> None:
+    with pytest.raises(faults.InvalidPackage, match=f"a/layer.tar: no layer.*{words}|{words}$"):
+        weight(tmp_path, layer)
 
 
 @pytest.mark.parametrize(

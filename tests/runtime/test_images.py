@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -200,24 +200,11 @@ def test_an_image_that_the_disk_cannot_take_is_not_begun(engine: ContainerEngine
     assert engine.images() == []
 
 
-def _other_layer(tar: Path) -> bytes:
-    """The archive with another layer than its configuration names."""
-    raw = tar.read_bytes()
-    return raw.replace(MARK, MARK.upper())
-
-
-def _no_layer(tar: Path) -> bytes:
-    raw = tar.read_bytes()
-    at = raw.index(b"layer.tar\0") + 512
-    return raw[:at] + b"rubbish!" * 64 + raw[at + 512 :]
-
-
-@pytest.mark.parametrize("spoilt", [_other_layer, _no_layer])
 def test_an_image_with_another_layer_than_it_says_is_not_taken(
-    engine: ContainerEngine, tmp_path: Path, spoilt: Callable[[Path], bytes]
+    engine: ContainerEngine, tmp_path: Path
 ) -> None:
     tar = tmp_path / "image"
-    tar.write_bytes(spoilt(engine_tar()[0]))
+    tar.write_bytes(engine_tar()[0].read_bytes().replace(MARK, MARK.upper()))
     with pytest.raises(Fault) as caught:
         bring(images_of(engine), image_package(tmp_path, tar=tar))
     assert str(engine.socket) in caught.value.message
