@@ -96,6 +96,30 @@ def load_of_name(found: str) -> str:
     return "-".join(digits[start:end] for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
 
 
+def undisputed(told: Sequence[tuple[str, str]]) -> list[str]:
+    """Of workloads by name and by the load of ours each says it is ("" for none): whose each one is.
+
+    Labels go along when somebody copies a workload. The name as we gave it comes before one with more to it, and that
+    before a label; of what two claim alike nobody can tell which is ours, and neither is touched.
+    """
+    ranks: dict[str, list[int]] = {}
+    for name, load_id in told:
+        ranks.setdefault(load_id, []).append(_rank(name, load_id))
+    return [
+        load_id if ranks[load_id].count(rank) == 1 and rank == min(ranks[load_id]) else ""
+        for load_id, rank in ((load_id, _rank(name, load_id)) for name, load_id in told)
+    ]
+
+
+def _rank(name: str, load_id: str) -> int:
+    return 0 if name == workload_name(load_id) else 1 if is_called_after(name, load_id) else 2
+
+
+def is_called_after(name: str, load_id: str) -> bool:
+    """Whether a workload's name is that of this load, be it with more to it."""
+    return bool(load_id) and load_of_name(name) == load_id
+
+
 def shown_as(image: str, name: str) -> str:
     """What stands for the package of a workload of somebody else: its image, as far as it can be named."""
     return _UNTOLD.sub("-", image or name)[-40:].strip("-") or "unknown"

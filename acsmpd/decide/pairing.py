@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from acsmpd.decide.clusters import is_called_after
 from acsmpd.model import LoadRow, SeenService
 
 Env = frozenset[tuple[str, str]]
@@ -43,7 +44,15 @@ def pair(
 def _by_id(load: LoadRow, seen: Iterable[SeenService]) -> SeenService | None:
     named = (load.facility_id, load.id)
     found = [one for one in seen if one.facility_id and one.facility_id in named]
-    return next(iter(found), None) or next((one for one in seen if one.load_id == load.id), None)
+    return next(iter(found), None) or next((one for one in seen if _says_so(load, one)), None)
+
+
+def _says_so(load: LoadRow, service: SeenService) -> bool:
+    """Whether it says that it is this load. Once ours was seen there, a label alone makes no other one ours."""
+    if service.load_id != load.id:
+        return False
+    was_seen = bool(load.facility_id) and load.ready is not None
+    return not was_seen or is_called_after(service.facility_id.rpartition("@")[0], load.id)
 
 
 def _by_package(load: LoadRow, seen: Iterable[SeenService]) -> SeenService | None:

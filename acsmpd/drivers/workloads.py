@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from acsmpd.clock import Clock
-from acsmpd.decide.clusters import LABEL, Pod, load_of_name
+from acsmpd.decide.clusters import LABEL, Pod, load_of_name, undisputed
 from acsmpd.drivers.listing import PAGE_SIZE, Budget, Page, whole
 from acsmpd.faults import Permanent, StepFault, Temporary, Unknown
 from acsmpd.model import Peer
@@ -72,7 +72,9 @@ class Workloads:
             f"the workload list of {peer.code}", self._clock, things="workloads", details=MAX_WORKLOADS
         )
         found = [one for space in peer.namespaces for one in self._in(peer, space, budget)]
-        return tuple(self._with_pods(peer, one, budget) for one in found)
+        told = [self._with_pods(peer, one, budget) for one in found]
+        whose = undisputed([(one.name, one.load_id) for one in told])
+        return tuple(replace(one, load_id=load_id) for one, load_id in zip(told, whose, strict=True))
 
     def _in(self, peer: Peer, space: str, budget: Budget, name: str | None = None) -> list[Workload]:
         def ask(number: int, seconds: float | None) -> Page:

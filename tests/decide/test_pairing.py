@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acsmpd.decide.clusters import workload_name
 from acsmpd.decide.pairing import Env, pair
 from acsmpd.model import LoadRow, SeenService
 
@@ -53,6 +54,16 @@ def test_one_that_was_foreign_before_is_not_taken() -> None:
     ledger = [load("b"), load("f", "2", ours=False)]
     assert paired(ledger, [shown("2")]) == ({"f": "2"}, [])
     assert paired(ledger, [shown("3"), shown("2")]) == ({"f": "2", "b": "3"}, [])
+
+
+def test_once_it_was_seen_a_label_makes_no_other_one_ours() -> None:
+    """Ours is gone, and somebody has a copy of it with our label; a name of ours with more to it is ours."""
+    own = "0" * 8 + "-0000-0000-0000-" + "0" * 12
+    copy, renamed = shown("copy@n", load_id=own), shown(f"{workload_name(own)}-x@n", load_id=own)
+    assert paired([load(own, "w@n", ready=1)], [copy]) == ({}, ["copy@n"])
+    assert paired([load(own, "w@n", ready=1)], [copy, renamed])[0] == {own: renamed.facility_id}
+    for never_seen in (load(own), load(own, "w@n")):
+        assert paired([never_seen], [copy]) == ({own: "copy@n"}, [])
 
 
 def test_what_it_was_given_tells_it_from_others() -> None:

@@ -209,6 +209,17 @@ def test_ours_is_known_by_its_name_or_by_the_label_of_its_pods(stage: Stage, ccp
     assert (seen.facility_id, seen.load_id) == (key, LOAD)
 
 
+@pytest.mark.parametrize("way", ["as it is sent", "name_itself", "name_by_lot"])
+def test_a_copy_of_ours_is_not_ours(stage: Stage, ccp: FakeCcp, way: str) -> None:
+    """It is listed first, with every label of ours; with names by lot nobody can tell which is which."""
+    if way != "as it is sent":
+        getattr(ccp, way)()
+    key = stage.load()
+    ccp.copy_of(next(iter(ccp.workloads.values())), "a-copy")
+    seen = {one.facility_id: one.load_id for one in stage.observe().services or ()}
+    assert seen == {"a-copy@default": "", key: "" if way == "name_by_lot" else LOAD}
+
+
 def test_services_are_looked_for_where_they_were_put(wire: Wire, ccp: FakeCcp) -> None:
     Stage(wire, ccp.url, namespaces=("elsewhere",)).load()
     assert Stage(wire, ccp.url).observe().services == ()

@@ -37,6 +37,21 @@ def test_a_deployment_whose_answer_is_lost_is_looked_for(plain: Site, ccp: FakeC
     never_asked_by_name(ccp)
 
 
+def test_a_copy_that_somebody_made_of_ours_outlives_it(plain: Site, ccp: FakeCcp) -> None:
+    """With its labels: it is shown as somebody's, be ours there, removed by hand, made again or unloaded."""
+    load(plain, ccp)
+    ours = only(ccp)
+    copy = ccp.copy_of(ours, "a-copy")
+    looks(ccp)
+    ccp.workloads.pop(ours.name)
+    wait_until(lambda: len(ccp.workloads) == 2, seconds=30, what="ours made again")
+    looks(ccp)
+    assert sorted(bool(one.get("Foreign")) for one in services_on(plain, ccp)) == [False, True]
+    unload(plain, ccp)
+    assert ccp.workloads == {"a-copy": copy}
+    never_asked_by_name(ccp)
+
+
 def test_a_deployment_that_never_came_is_sent_again(plain: Site, ccp: FakeCcp) -> None:
     ccp.cut_before(operation="create_workload")
     load(plain, ccp)

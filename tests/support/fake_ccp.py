@@ -139,6 +139,15 @@ class FakeCcp(FakeFacility, Habits):
             self._fit(one)
         return one
 
+    def copy_of(self, one: FakeWorkload, name: str) -> FakeWorkload:
+        """As somebody makes it who copies the description of a workload, labels and all."""
+        with self._lock:
+            made = FakeWorkload(name, one.namespace, 1, one.image)
+            made.asked = one.asked
+            self.workloads = {name: made, **self.workloads}
+            self._fit(made)
+        return made
+
     @property
     def pods(self) -> list[FakePod]:
         with self._lock:
