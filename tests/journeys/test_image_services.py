@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import engines
-from tests.support.container_engines import KINDS, ContainerEngine, container_engine
+from tests.support.container_engines import KINDS, ON_DOCKERD, ContainerEngine, container_engine
 from tests.support.daemon import Daemon, daemon
 from tests.support.engines import PYTHON, Hand
 from tests.support.images import engine_tar, image_package, image_tar
@@ -25,9 +25,14 @@ COMMAND = [PYTHON, "engine.py"]
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def engine(request: pytest.FixtureRequest) -> Iterator[ContainerEngine]:
+def running(request: pytest.FixtureRequest) -> Iterator[ContainerEngine]:
     with container_engine(request.param) as one:
         yield one
+
+
+@pytest.fixture
+def engine(running: ContainerEngine) -> ContainerEngine:
+    return running
 
 
 @pytest.fixture
@@ -128,6 +133,7 @@ def test_a_service_waits_for_its_engine_and_outlives_it(tmp_path: Path, engine: 
     engine.clear()
 
 
+@ON_DOCKERD
 def test_what_is_no_image_is_told_on_the_service(
     box: Daemon, engine: ContainerEngine, tmp_path: Path
 ) -> None:
@@ -146,6 +152,7 @@ def test_what_is_no_image_is_told_on_the_service(
     engines.until_told(box, service, "169.254.169.254")
 
 
+@ON_DOCKERD
 def test_an_image_that_somebody_removed_is_brought_again(
     box: Daemon, engine: ContainerEngine, tmp_path: Path
 ) -> None:

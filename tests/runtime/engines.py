@@ -22,6 +22,20 @@ WAYS = ["bwrap", "user", "bare"]
 NO_GROUPS = Mounts(2, None, None)
 ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _numbers = itertools.count(1)
+FOLDER = "import os; os.mkdir('n' * 200); os.chdir('n' * 200)"
+DEEP = (
+    f"import os, time; os.chdir('/var/log/acsmpd'); [exec({FOLDER!r}) for _ in range(1500)]; time.sleep(1000)"
+)
+THREADS = """
+import threading, time
+made = 0
+try:
+    for made in range(40):
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+except RuntimeError:
+    print("THREADS", made, flush=True)
+time.sleep(1000)
+"""
 
 
 def need(way: str) -> None:

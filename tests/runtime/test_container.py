@@ -20,7 +20,8 @@ from acsmpd.faults import Conflict, Fault, NotFound, NotSupported
 from acsmpd.runtime.container import Containers
 from acsmpd.runtime.sockets import Sockets
 from acsmpd.runtime.values import EngineSpec, Exit, ImageGone, RuntimeSettings
-from tests.support.container_engines import KINDS, ContainerEngine, container_engine
+from tests.runtime.engines import DEEP, THREADS
+from tests.support.container_engines import KINDS, ON_DOCKERD, ContainerEngine, container_engine
 from tests.support.daemon import ROOT
 from tests.support.engines import PYTHON, Hand
 from tests.support.images import engine_tar
@@ -83,7 +84,15 @@ def the_engine(data: Path, **more: Any) -> tuple[EngineSpec, Hand]:
 
 
 def ended(one: Containers, load_id: str = "L1") -> Exit:
-    return wait_until(lambda: one.alive(load_id) is None and one.exited(load_id), what="its end")
+    """How it ended, once the engine has said so: while it removes one for somebody else it says nothing."""
+    wait_until(lambda: one.alive(load_id) is None and _said(one.exited(load_id)), what="its end", seconds=30)
+    found = one.exited(load_id)
+    assert found is not None
+    return found
+
+
+def _said(found: Exit | None) -> bool:
+    return found is not None and "has not said how" not in found.reason
 
 
 def printed(one: Containers, text: bytes) -> bool:
@@ -182,21 +191,14 @@ def test_what_it_prints_writes_and_forks_is_bounded(engine: ContainerEngine, dat
         assert "what it wrote to /var/log/acsmpd is over 3145728 bytes" in ended(one).reason
         assert 0 < (data / "logs" / "L1.log").stat().st_size <= 200_000
 
+        one.start(spec(data, PYTHON, "-c", DEEP))
+        assert "what it wrote to /var/log/acsmpd cannot be counted" in ended(one).reason
+        one.forget("L1")
+        assert list((data / "services" / ".container-homes").iterdir()) == []
+
         one.start(spec(data, PYTHON, "-c", THREADS, pids_max=16))
         wait_until(lambda: printed(one, b"THREADS"), what="its threads")
         assert one.held_back("L1") == "was refused more than 16 processes and threads"
-
-
-THREADS = """
-import threading, time
-made = 0
-try:
-    for made in range(40):
-        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
-except RuntimeError:
-    print("THREADS", made, flush=True)
-time.sleep(1000)
-"""
 
 
 def test_devices_of_cards_are_inside_and_no_other(engine: ContainerEngine, data: Path) -> None:
@@ -233,6 +235,7 @@ def an_account(engine: ContainerEngine, data: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
+@ON_DOCKERD
 @pytest.mark.usefixtures("an_account")
 def test_where_we_are_not_root_home_is_in_memory_and_bounded(engine: ContainerEngine, data: Path) -> None:
     with containers(engine, data, tmp_max_bytes=1 << 20) as one:
@@ -247,6 +250,7 @@ def test_where_we_are_not_root_home_is_in_memory_and_bounded(engine: ContainerEn
         assert sorted(path.name for path in (data / "services" / ".container-homes").rglob("*")) == ["L1"]
 
 
+@ON_DOCKERD
 @pytest.mark.parametrize(
     ("argv", "words"),
     [(("/gone", "x"), "/gone"), (("/app",), "/app|permission denied|is a directory")],
@@ -264,6 +268,7 @@ def test_what_cannot_start_is_told_and_nothing_is_left(
         assert list((data / "services" / ".containers").iterdir()) == []
 
 
+@ON_DOCKERD
 def test_what_is_missing_is_told(engine: ContainerEngine, data: Path) -> None:
     with containers(engine, data) as one:
         gone = EngineSpec(
@@ -295,6 +300,7 @@ def crash(socket: str, data: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@ON_DOCKERD
 def test_after_a_crash_what_was_left_is_ended_and_nothing_else(engine: ContainerEngine, data: Path) -> None:
     """A container of somebody else carries our labels, another our name without them."""
     words = f"from tests.runtime.test_container import crash; crash({str(engine.socket)!r}, {str(data)!r})"
@@ -323,6 +329,7 @@ def test_after_a_crash_what_was_left_is_ended_and_nothing_else(engine: Container
     assert all(engine.container(one)["State"]["Running"] for one in (stranger, namesake))
 
 
+@ON_DOCKERD
 def test_an_engine_that_hangs_hides_nothing_and_holds_nobody_up(engine: ContainerEngine, data: Path) -> None:
     with containers(engine, data, seconds=1.0, start_timeout_seconds=1.5, kill_timeout_seconds=2.0) as one:
         wait_until(lambda: _started(one, data), what="a start within its time", seconds=30)
@@ -364,6 +371,7 @@ def _started(one: Containers, data: Path) -> bool:
     return one.alive("L1") is not None
 
 
+@ON_DOCKERD
 def test_starts_and_stops_leave_nothing(engine: ContainerEngine, data: Path) -> None:
     with containers(engine, data) as one:
         _cycle(one, data)

@@ -18,7 +18,7 @@ from acsmpd.runtime.images import Images, ImageSettings
 from acsmpd.runtime.reference import registry_judge
 from acsmpd.runtime.sockets import Sockets
 from acsmpd.security.egress import EgressPolicy
-from tests.support.container_engines import KINDS, ContainerEngine, container_engine
+from tests.support.container_engines import KINDS, ON_DOCKERD, ContainerEngine, container_engine
 from tests.support.images import image_package, small_tar
 from tests.support.packaging import PACKAGE_ID
 from tests.support.registry import Registry, registry
@@ -111,6 +111,7 @@ def test_an_image_that_is_there_already_is_used_as_it_is_and_stays(
     assert engine.tags() == before
 
 
+@ON_DOCKERD
 def test_two_packages_with_one_image_share_it_until_the_last_goes(
     engine: ContainerEngine, tmp_path: Path
 ) -> None:
@@ -160,12 +161,14 @@ def test_a_name_that_is_there_is_used_and_never_pulled_over(
     assert engine.tags() == {f"{hub.host}/site/other:1": other}
 
 
+@ON_DOCKERD
 def test_the_image_in_the_package_comes_before_the_registry(engine: ContainerEngine, tmp_path: Path) -> None:
     tar, image_id = engine_tar()
     package = image_package(tmp_path, tar=tar, remote_uri="nowhere.invalid/a:1")
     assert bring(images_of(engine), package) == image_id
 
 
+@ON_DOCKERD
 @pytest.mark.parametrize(
     ("remote_uri", "allow", "kind", "words"),
     [
@@ -188,6 +191,7 @@ def test_what_cannot_be_pulled_is_told_and_leaves_nothing(
     assert engine.images() == []
 
 
+@ON_DOCKERD
 def test_an_image_that_the_disk_cannot_take_is_not_begun(engine: ContainerEngine, tmp_path: Path) -> None:
     """The layer is larger than what may still be taken, whatever others write on this disk meanwhile."""
     tar, spare = tmp_path / "large.tar", shutil.disk_usage(engine.folder).free - 20_000_000
@@ -211,6 +215,7 @@ def test_an_image_with_another_layer_than_it_says_is_not_taken(
     assert engine.tags() == {}
 
 
+@ON_DOCKERD
 def test_an_engine_that_hangs_holds_nobody_up_for_long(engine: ContainerEngine, tmp_path: Path) -> None:
     images = Images(
         Sockets(str(engine.socket), Clock(), 0.5), OWNER, ImageSettings(min_free_bytes=1, timeout_seconds=0.5),

@@ -16,12 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from acsmpd.clock import Clock
 from acsmpd.faults import Fault
 from acsmpd.runtime.socketapi import SocketApi
 from tests.support.wait import wait_until
 
 KINDS = ("dockerd", "podman")
+ON_DOCKERD = pytest.mark.parametrize("running", KINDS[:1], indirect=True)
+"""For what a second engine shows nothing new of: the fixture `running` starts one of the kind it is given."""
 _PODMAN = """
 [containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
