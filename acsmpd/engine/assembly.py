@@ -40,6 +40,10 @@ FETCHES, FETCHES_PER_ORIGIN = 6, 2
 """Packages fetched at the same moment, and those for one origin: a slow one must not hold up the others."""
 
 
+def _nothing() -> None:
+    """A look wakes the loop itself, if it was wanted for something."""
+
+
 class Assembly:
     """What app.py starts and hands to the handlers: the engine, `poke`, and the recovery before both."""
 
@@ -56,7 +60,7 @@ class Assembly:
         self._core, self._intake = core, intake
         wake, limits = core.wake, core.settings.engine
         steps = Lanes("step", limits.lanes, limits.lanes_per_device, wake)
-        looks = Lanes("look", limits.lanes, 1, wake)
+        looks = Lanes("look", limits.lanes, 1, _nothing)
         posts = Lanes("post", limits.lanes, 1, wake)
         meetings = Lanes("upstream", limits.lanes, 1, wake)
         fetches = Lanes("fetch", FETCHES, FETCHES_PER_ORIGIN, wake)

@@ -59,6 +59,9 @@ GOING_SECONDS = 60.0
 ASIDES, ASIDE_SECONDS = 10, 0.1
 """How often, and for how long each time, a look waits while devices register by the dozen."""
 
+AHEAD, SPACED_SECONDS = 1.25, 0.1
+"""How much faster than needed the usual looks may be; more than this apart they need no order."""
+
 LOCAL_SOON_SECONDS = 1.0
 SOON_SHARE = 5
 """While something is starting there: this box is looked at so often, others at a share of the interval."""
@@ -70,6 +73,7 @@ class Observations:
     def __init__(self, core: Core, lanes: Lanes, steps: Lanes) -> None:
         self._core, self._lanes, self._steps = core, lanes, steps
         self._looked: dict[str, float] = {}
+        self._spacing, self._slot = 0.0, float("-inf")
         self._lock = threading.Lock()
 
     def poke(self, code: str) -> None:
@@ -96,6 +100,8 @@ class Observations:
                     job = Job(f"observe:{row['code']}", row["code"], partial(self._look, row["code"], period))
                     turns.append((not (local or soon), next_look, job))
                 due = min(due, max(next_look, now.mono))
+        with self._lock:
+            self._spacing = self._core.settings.observe.interval_seconds / (AHEAD * max(1, len(rows)))
         # The longest overdue first: with more devices than lanes the first of a list would take all the turns.
         self._lanes.plan(job for *_, job in sorted(turns, key=lambda turn: turn[:2]))
         return due
@@ -118,10 +124,23 @@ class Observations:
         if self._next_look(code, period) > now:
             return
         with self._lock:
+            usual = code in self._looked and period >= self._core.settings.observe.interval_seconds
             self._looked[code] = now  # before it begins: a poke meanwhile asks for another look
         if code != self._core.local_code:
             self._step_aside()
+        if usual:
+            self._await_slot(now)
         self._observe(code)
+        if not usual:
+            self._core.wake()  # of what a usual look has changed the next tick hears
+
+    def _await_slot(self, now: float) -> None:
+        """Many devices are looked at evenly: a thousand at once every quarter of a minute would hold up all others."""
+        with self._lock:
+            self._slot = slot = max(now, self._slot + self._spacing)
+            pause = slot - now if self._spacing < SPACED_SECONDS else 0.0
+        if pause > 0:
+            self._core.stopping.wait(min(pause, ASIDE_SECONDS))
 
     def _step_aside(self) -> None:
         """While devices register by the dozen they go first; for a moment, or who comes without end keeps us blind."""

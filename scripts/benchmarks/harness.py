@@ -122,12 +122,13 @@ def served(
         answers(server, path)
         yield server
     finally:
-        process.send_signal(signal.SIGTERM)
+        last = server.process  # a bench may have started another in its place
+        last.send_signal(signal.SIGTERM)
         try:
-            process.wait(timeout=30)
+            last.wait(timeout=30)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            last.kill()
+            last.wait()
 
 
 def answers(server: Server, path: str, seconds: float = 30.0) -> float:
