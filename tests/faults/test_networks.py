@@ -8,8 +8,8 @@
 | is dead until the device is lost | the task moves to another; when the line is whole the first one's is deleted  |
 | is dead while results are due    | nothing is lost: they wait here, and arrive in order                          |
 
-Delay, half-open lines and resets in mid-body are told to a proxy or to the devices themselves: tests/faults/
-test_odd_devices.py, tests/journeys/test_three_levels.py.
+Delay, half-open lines and answers that break in the middle: tests/faults/test_lines.py, by a small proxy; the line
+between two platforms: tests/journeys/test_three_levels.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A line between two processes that a test can cut: a small TCP proxy on a port of its own.
 
 `refuse` closes the port and resets what is open, as a machine does that is there while its daemon is not; `hole` takes
-connections and bytes and lets nothing through, as a dead link does; `heal` makes it whole again.
+connections and bytes and lets nothing through, as a dead link does; `delay` makes every block late; `cut_answers` cuts
+the next answers in the middle; `heal` makes it whole again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class ThinLine:
         self._flows = threading.Event()
         self._open: set[socket.socket] = set()
         self._closed = False
+        self._late, self._over = 0.0, threading.Event()
+        self._cuts: list[int] = []
         self._listener = self._listen(0)
         self.port = int(self._listener.getsockname()[1])
         self._flows.set()
@@ -64,7 +67,7 @@ class ThinLine:
         far.settimeout(None)
         with self._lock:
             self._open.add(far)
-        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+        back = threading.Thread(target=self._pump, args=(far, near), kwargs={"answers": True}, daemon=True)
         back.start()
         self._pump(near, far)
         back.join()
@@ -73,12 +76,23 @@ class ThinLine:
         near.close()
         far.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, *, answers: bool = False) -> None:
         with contextlib.suppress(OSError):
             while block := source.recv(BLOCK):
+                self._over.wait(self._late)
                 self._flows.wait()
+                cut = self._next_cut() if answers else None
+                if cut is not None:
+                    sink.sendall(block[:cut])
+                    sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    sink.shutdown(socket.SHUT_RDWR)
+                    return
                 sink.sendall(block)
             sink.shutdown(socket.SHUT_WR)
+
+    def _next_cut(self) -> int | None:
+        with self._lock:
+            return self._cuts.pop(0) if self._cuts else None
 
     # --- what a test does to it ------------------------------------------------------------------------
 
@@ -99,13 +113,30 @@ class ThinLine:
         self._closed = True
         self._flows.set()
 
+    def delay(self, seconds: float) -> None:
+        """Every block, each way, comes so much later."""
+        self._late = seconds
+
+    def cut_answers(self, number: int, after_bytes: int) -> None:
+        """The next so many answers are reset after so many bytes."""
+        with self._lock:
+            self._cuts = [after_bytes] * number
+
+    @property
+    def cuts_left(self) -> int:
+        with self._lock:
+            return len(self._cuts)
+
     def heal(self) -> None:
+        self._late = 0.0
+        self.cut_answers(0, 0)
         if self._closed:
             self._listener = self._listen(self.port)
             self._closed = False
         self._flows.set()
 
     def close(self) -> None:
+        self._over.set()
         if not self._closed:
             self.refuse()
 
