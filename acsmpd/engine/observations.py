@@ -19,6 +19,7 @@ from acsmpd.decide.streams import stream_url_of
 from acsmpd.engine import peers, reflected
 from acsmpd.engine.core import PROGRAM_SECONDS, Core
 from acsmpd.engine.lanes import Job, Lanes
+from acsmpd.engine.pacing import Pacing
 from acsmpd.faults import StepFault
 from acsmpd.model import (
     ENTERED,
@@ -56,12 +57,6 @@ PROGRAM_TRIES = 8
 GOING_SECONDS = 60.0
 """How long a device may go on showing what it was told to unload or delete."""
 
-ASIDES, ASIDE_SECONDS = 10, 0.1
-"""How often, and for how long each time, a look waits while devices register by the dozen."""
-
-AHEAD, SPACED_SECONDS = 1.25, 0.1
-"""How much faster than needed the usual looks may be; more than this apart they need no order."""
-
 LOCAL_SOON_SECONDS = 1.0
 SOON_SHARE = 5
 """While something is starting there: this box is looked at so often, others at a share of the interval."""
@@ -73,7 +68,7 @@ class Observations:
     def __init__(self, core: Core, lanes: Lanes, steps: Lanes) -> None:
         self._core, self._lanes, self._steps = core, lanes, steps
         self._looked: dict[str, float] = {}
-        self._spacing, self._slot = 0.0, float("-inf")
+        self._pacing = Pacing(core)
         self._lock = threading.Lock()
 
     def poke(self, code: str) -> None:
@@ -88,7 +83,7 @@ class Observations:
             starting = services.starting_on(tx) | plans.starting_on(tx)
             engines = services.number_on(tx, self._core.local_code)
         due = now.mono + self._core.settings.observe.interval_seconds
-        turns: list[tuple[bool, float, Job]] = []
+        turns: list[tuple[bool, bool, float, Job]] = []
         for row in rows:
             local = row["family"] == Family.LOCAL.value
             entered = Family(row["family"]) in ENTERED
@@ -98,12 +93,13 @@ class Observations:
                 next_look = self._next_look(row["code"], period)
                 if next_look <= now.mono:
                     job = Job(f"observe:{row['code']}", row["code"], partial(self._look, row["code"], period))
-                    turns.append((not (local or soon), next_look, job))
+                    failing = self._core.presence.of(row["code"]).failures > 0
+                    turns.append((not (local or soon), failing, next_look, job))
                 due = min(due, max(next_look, now.mono))
-        with self._lock:
-            self._spacing = self._core.settings.observe.interval_seconds / (AHEAD * max(1, len(rows)))
-        # The longest overdue first: with more devices than lanes the first of a list would take all the turns.
-        self._lanes.plan(job for *_, job in sorted(turns, key=lambda turn: turn[:2]))
+        self._pacing.count(len(rows))
+        # The longest overdue first: with more devices than lanes the first of a list would take all the turns. Those
+        # that did not answer come last: each may keep a lane for as long as a call may take.
+        self._lanes.plan(job for *_, job in sorted(turns, key=lambda turn: turn[:3]))
         return due
 
     def _period(self, engines: bool, starting: bool) -> float:
@@ -127,27 +123,12 @@ class Observations:
             usual = code in self._looked and period >= self._core.settings.observe.interval_seconds
             self._looked[code] = now  # before it begins: a poke meanwhile asks for another look
         if code != self._core.local_code:
-            self._step_aside()
+            self._pacing.step_aside()
         if usual:
-            self._await_slot(now)
+            self._pacing.await_slot(now)
         self._observe(code)
         if not usual:
             self._core.wake()  # of what a usual look has changed the next tick hears
-
-    def _await_slot(self, now: float) -> None:
-        """Many devices are looked at evenly: a thousand at once every quarter of a minute would hold up all others."""
-        with self._lock:
-            self._slot = slot = max(now, self._slot + self._spacing)
-            pause = slot - now if self._spacing < SPACED_SECONDS else 0.0
-        if pause > 0:
-            self._core.stopping.wait(min(pause, ASIDE_SECONDS))
-
-    def _step_aside(self) -> None:
-        """While devices register by the dozen they go first; for a moment, or who comes without end keeps us blind."""
-        for _ in range(ASIDES):
-            if not self._core.traffic.is_storming(self._core.clock.now().mono):
-                return
-            self._core.stopping.wait(ASIDE_SECONDS)
 
     def _observe(self, code: str) -> None:
         begun = self._core.clock.now()

@@ -322,3 +322,16 @@ def test_a_storm_of_registrations_goes_first_but_is_looked_through(tmp_path: Pat
     works.run(1, 16.0)
     assert (works.plant.looks, len(asides)) == ([CODE] * 3, 10)
     works.close()
+
+
+def test_those_that_do_not_answer_come_last(tmp_path: Path) -> None:
+    works = Bench(tmp_path, engine_lanes="1", engine_lanes_per_device="1")
+    codes = [f"110100000050500000{number:02d}" for number in range(10, 16)]
+    for code in codes:
+        works.device(code)
+    works.plant.away = set(codes[:3])
+    works.run()
+    assert works.plant.looks == codes
+    works.run(1, 15.0)
+    assert works.plant.looks[6:] == codes[3:] + codes[:3]
+    works.close()
