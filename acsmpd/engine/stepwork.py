@@ -75,7 +75,9 @@ def prepare(core: Core, tx: Tx, item: Item) -> tuple[Peer, Step] | None:
     if peer is None:
         return None
     step = {"copy": _copy_step, "load": _load_step, "task": _task_step}[item.kind](core, tx, item, peer)
-    return None if step is None else (_in_chain(tx, peer, _origin(tx, item)), step)
+    if step is None:
+        return None
+    return (_in_chain(tx, peer, _origin(tx, item)) if core.settings.upstream else peer), step
 
 
 def _origin(tx: Tx, item: Item) -> str:
