@@ -56,17 +56,22 @@ def fleet(number: int) -> Iterator[Fleet]:
         yield Fleet(server, number)
 
 
+def register(here: Site, devices: Fleet) -> None:
+    for place, port in enumerate(devices.count()["ports"], 1):
+        who = {
+            "Code": code(place), "Type": "CAD", "IP": "127.0.0.1", "Port": port, "Username": "bench",
+            "Password": "bench-1",
+        }  # fmt: skip
+        here.ask("POST", "/ACSMP/Register", who)
+
+
 @contextlib.contextmanager
 def equipped(number: int, **settings: str) -> Iterator[tuple[Site, Fleet]]:
     """A daemon and its devices, each with the package's service RUNNING."""
     with fleet(number) as devices, site(**settings) as here:
         imported(here)
-        for place, port in enumerate(devices.count()["ports"], 1):
-            who = {
-                "Code": code(place), "Type": "CAD", "IP": "127.0.0.1", "Port": port, "Username": "bench",
-                "Password": "bench-1",
-            }  # fmt: skip
-            here.ask("POST", "/ACSMP/Register", who)
+        register(here, devices)
+        for place in range(1, number + 1):
             wish = {"AlgoFilePackageID": PACKAGE, "ComputilityCode": code(place)}
             here.ask("POST", "/ACSMP/AlgoServices/Devices", wish)
         waiting = {code(place) for place in range(1, number + 1)}

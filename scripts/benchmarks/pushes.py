@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.fleet import code, fleet, within
+from benchmarks.fleet import code, fleet, register, within
 from benchmarks.harness import Figure, Site, Void, report, site
 from benchmarks.upload import PACKAGE, make, upload
 
@@ -75,12 +75,7 @@ def pushed(slow: int) -> dict[str, float]:
     ):
         make(Path(name) / "bench.tar", SIZE)
         upload(here, Path(name) / "bench.tar")
-        for place, port in enumerate(devices.count()["ports"], 1):
-            who = {
-                "Code": code(place), "Type": "CAD", "IP": "127.0.0.1", "Port": port, "Username": "bench",
-                "Password": "bench-1",
-            }  # fmt: skip
-            here.ask("POST", "/ACSMP/Register", who)
+        register(here, devices)
         devices.told(0.0, slow=slow)
         within(60, lambda: devices.count()["asked"].get("status", 0) > 2 * DEVICES, "all are looked at twice")
         size, before, idle = cold(here), from_disk(here), here.server.memory()

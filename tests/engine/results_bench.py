@@ -24,6 +24,7 @@ from acsmpd.store.presence import Presence
 from acsmpd.store.tables import Alarm, Delivery, Picture, Result
 from acsmpd.wire.caller import Wire
 from tests.support.wait import wait_until
+from tests.wire.servers import Server
 
 SITE = "11000000005020000001"
 NOW_MS = 1_800_000_000_000
@@ -164,3 +165,23 @@ def posting(bench: Bench, **more: Any) -> Iterator[Post]:
 def decoded(body: bytes) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(body)
     return found
+
+
+def pts(server: Server) -> list[int]:
+    """What arrived, by the number of each."""
+    return [decoded(one.body)["Pts"] for one in server.seen]
+
+
+def queued(data: Path, url: str, number: int) -> None:
+    """Fill the outbox of a daemon that does not run."""
+    store = Store(data / "acsmpd.db").open()
+    for first in range(1, number + 1, 500):
+        with store.write() as tx:
+            for pts_ in range(first, min(first + 500, number + 1)):
+                row = {
+                    "instance_id": "i", "plan_id": None, "event_id": "FIRE", "device_id": "", "event_ms": pts_,
+                    "fingerprint": f"mark{pts_}", "body": {"EventID": "FIRE", "Pts": pts_}, "size": 30,
+                    "received_ms": 4_000_000_000_000,
+                }  # fmt: skip
+                assert results.add(tx, row, (), [(url, destination(url))]) is not None
+    store.close()

@@ -16,9 +16,9 @@ from acsmpd.engine.engine import Engine
 from acsmpd.engine.parcels import AT_ONCE
 from acsmpd.settings import Results
 from acsmpd.store.tables import Delivery, Load, Task
-from tests.engine.results_bench import SITE, Bench, decoded, posting
+from tests.engine.results_bench import SITE, Bench, decoded, posting, pts
 from tests.support.wait import wait_until
-from tests.wire.servers import OK, Handler, Server, replying, serving, unused_port
+from tests.wire.servers import OK, Handler, replying, serving, unused_port
 
 OLD = {"instance_id": "inst", "url": "http://a:80/r", "destination": "http://a:80", "created_ms": 1}
 
@@ -28,10 +28,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.store.close()
-
-
-def pts(server: Server) -> list[int]:
-    return [decoded(one.body)["Pts"] for one in server.seen]
 
 
 def switching(*answers: tuple[int, dict[str, int]]) -> Callable[[Handler], None]:

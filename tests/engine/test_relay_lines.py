@@ -15,8 +15,8 @@ from acsmpd.engine import relay
 from acsmpd.engine.parcels import AT_ONCE, LEFT_HERE
 from acsmpd.settings import Relay
 from acsmpd.store import results
-from tests.engine.results_bench import Bench, decoded, posting
-from tests.wire.servers import OK, Handler, Server, replying, serving
+from tests.engine.results_bench import Bench, decoded, posting, pts
+from tests.wire.servers import OK, Handler, replying, serving
 
 FORM = b'--b0undary\r\nContent-Disposition: form-data; name="alarm_info"\r\n\r\n{}\r\n--b0undary--\r\n'
 
@@ -26,10 +26,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.store.close()
-
-
-def pts(server: Server) -> list[int]:
-    return [decoded(one.body)["Pts"] for one in server.seen]
 
 
 def test_newest_first_takes_what_came_last_even_while_a_backlog_drains(bench: Bench) -> None:

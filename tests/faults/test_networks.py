@@ -21,10 +21,7 @@ from typing import Any
 
 import pytest
 
-from acsmpd.decide.results import destination
-from acsmpd.store import results
-from acsmpd.store.database import Store
-from tests.engine.results_bench import decoded
+from tests.engine.results_bench import decoded, queued
 from tests.support.fake_cad import FakeCad
 from tests.support.namespace import DESK, LINE, Network, Remote, network
 from tests.support.packaging import PACKAGE_ID, make_package, task_info
@@ -170,27 +167,14 @@ def test_results_wait_while_the_line_to_their_receiver_is_dead(line: Network, tm
         stack.callback(box.stop)
         above = stack.enter_context(serving(replying(200, OK), host=f"{LINE}.1"))
         box.start().stop()
-        fill(tmp_path / "data", above.url, 300)
+        queued(tmp_path / "data", above.url, 300)
         line.dead()
         box.start()
         wait_until(lambda: "cannot deliver results" in box.log.read_text(), seconds=60, what="it was tried")
         assert above.seen == []
         line.heal()
         wait_until(lambda: len(above.seen) >= 300, seconds=90, what="all arrive")
-        assert list(dict.fromkeys(decoded(one.body)["Pts"] for one in above.seen)) == list(range(300))
-
-
-def fill(data: Path, url: str, number: int) -> None:
-    store = Store(data / "acsmpd.db").open()
-    with store.write() as tx:
-        for one in range(number):
-            row = {
-                "instance_id": "i", "plan_id": None, "event_id": "FIRE", "device_id": "", "event_ms": one,
-                "fingerprint": f"mark{one}", "body": {"EventID": "FIRE", "Pts": one}, "size": 30,
-                "received_ms": 4_000_000_000_000,
-            }  # fmt: skip
-            assert results.add(tx, row, (), [(url, destination(url))]) is not None
-    store.close()
+        assert list(dict.fromkeys(decoded(one.body)["Pts"] for one in above.seen)) == list(range(1, 301))
 
 
 def test_a_machine_without_any_network(line: Network, tmp_path: Path) -> None:

@@ -8,42 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from acsmpd.decide.results import destination
 from acsmpd.engine.parcels import AT_ONCE
 from acsmpd.settings import Relay, Results
-from acsmpd.store import results
-from acsmpd.store.database import Store
-from tests.engine.results_bench import Bench, decoded, posting
+from tests.engine.results_bench import Bench, decoded, posting, pts, queued
 from tests.support.daemon import Daemon
 from tests.support.wait import wait_until
-from tests.wire.servers import OK, Handler, Seen, Server, replying, serving
+from tests.wire.servers import OK, Handler, Seen, replying, serving
 
 KILLS = (130, 420, 777)
 QUEUED = 1000
 
 
-def pts(server: Server) -> list[int]:
-    return [decoded(one.body)["Pts"] for one in server.seen]
-
-
 def firsts(numbers: list[int]) -> list[int]:
     """Without repeats: what a receiver keeps that goes by the key."""
     return list(dict.fromkeys(numbers))
-
-
-def queued(data: Path, url: str, number: int) -> None:
-    """Fill the outbox of a daemon that does not run."""
-    store = Store(data / "acsmpd.db").open()
-    for first in range(1, number + 1, 500):
-        with store.write() as tx:
-            for pts_ in range(first, min(first + 500, number + 1)):
-                row = {
-                    "instance_id": "i", "plan_id": None, "event_id": "FIRE", "device_id": "", "event_ms": pts_,
-                    "fingerprint": f"mark{pts_}", "body": {"EventID": "FIRE", "Pts": pts_}, "size": 30,
-                    "received_ms": 4_000_000_000_000,
-                }  # fmt: skip
-                assert results.add(tx, row, (), [(url, destination(url))]) is not None
-    store.close()
 
 
 def test_killed_again_and_again_while_it_drains(tmp_path: Path) -> None:

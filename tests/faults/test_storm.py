@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import requests
 
 from tests.support.daemon import ROOT, Daemon, daemon
 from tests.support.wait import wait_until
+from tests.wire.servers import unused_port
 
 DEVICES = 200
 HOLLOW = ROOT / "scripts" / "benchmarks" / "hollow.py"
@@ -46,9 +46,7 @@ def box(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def devices(box: Daemon) -> Iterator[Hollow]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = unused_port()
     key = box.client.fine("GET", "/ACSMP/System/PublicKey")["PublicKey"]
     command = [sys.executable, str(HOLLOW), str(port), str(DEVICES), key]
     process = subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})

@@ -67,8 +67,8 @@ class Result(ResultRequest, kw_only=True):
     late: bool | None = None
 
 
-class ResultSearchRequest(Message, kw_only=True):
-    """POST /ACSMP/Results/Search. TaskID is the plan; times are inclusive and mean the event."""
+class _ResultFilters(Message, kw_only=True):
+    """Which results are meant. TaskID is the plan; times are inclusive and mean the event."""
 
     task_id: Int64 | None = None
     instance_id: Text128 | Int64 | None = None
@@ -77,20 +77,18 @@ class ResultSearchRequest(Message, kw_only=True):
     device_id: Text256 | None = None
     time_from: DateTime | None = None
     time_to: DateTime | None = None
+
+
+class ResultSearchRequest(_ResultFilters, kw_only=True):
+    """POST /ACSMP/Results/Search. TaskID is the plan; times are inclusive and mean the event."""
+
     page_request: ApiPageRequest | None = None
 
 
-class ResultReplayRequest(Message, kw_only=True):
+class ResultReplayRequest(_ResultFilters, kw_only=True):
     """POST /ACSMP/Results/Replay: the results a search with these filters finds. Url: to this address alone, one of
     those their instances name; absent: to all of them."""
 
-    task_id: Int64 | None = None
-    instance_id: Text128 | Int64 | None = None
-    event_id: Text128 | None = None
-    algo_def_code: Text256 | None = None
-    device_id: Text256 | None = None
-    time_from: DateTime | None = None
-    time_to: DateTime | None = None
     url: str | None = None
 
 
